@@ -1,1 +1,5 @@
-//! .
+//! scim-operator keeps people and groups, declared as Kubernetes resources, in step with a SCIM 2.0
+//! backend. `docs/architecture.md` is the map; `tests/layering.rs` holds its arrows.
+#![forbid(unsafe_code)]
+
+pub mod api;

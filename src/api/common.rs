@@ -1,0 +1,82 @@
+//! Types that more than one kind uses: references, policies, the plan as status shows it.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The ScimConnection that a resource is provisioned through.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionRef {
+    /// Name of the ScimConnection.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace of the ScimConnection; the resource's own by default. Another namespace must be
+    /// let in by the connection's `allowedNamespaces`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// A ScimUser named by another resource.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserRef {
+    /// Name of the ScimUser.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace of the ScimUser; the referring resource's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// One key of a Secret in the same namespace.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within the Secret's data; default `token`.
+    #[serde(default = "default_token_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn default_token_key() -> String {
+    "token".into()
+}
+
+/// What becomes of the account when its resource is deleted.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Set `active: false`: the account is archived and its history kept.
+    Archive,
+    /// SCIM DELETE. Irreversible at most backends.
+    Delete,
+    /// Leave the account as it is and stop managing it.
+    Retain,
+}
+
+/// Takes over one existing account, named by its id at the backend.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Adopt {
+    /// The `id` that the backend gave the account.
+    #[schemars(length(min = 1, max = 256))]
+    pub id: String,
+}
+
+/// What the operator would do, or has just done, to bring the backend in step.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// Noop, Create, Adopt, Update, Reactivate, Archive, Delete, Forget, Hold or Wait.
+    #[schemars(length(max = 32))]
+    pub action: String,
+    /// Names of the attributes that would change; never their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub attributes: Vec<String>,
+}

@@ -1,0 +1,403 @@
+//! `ScimConnection`: one SCIM backend and the policies by which it is driven.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{DeletionPolicy, SecretKeyRef};
+
+/// One SCIM 2.0 backend: where it is, how to sign in, and what may be done to it.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "scim-operator.io",
+    version = "v1alpha1",
+    kind = "ScimConnection",
+    namespaced,
+    status = "ScimConnectionStatus",
+    shortname = "sconn",
+    category = "scim",
+    derive = "PartialEq",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Profile", type_ = "string", json_path = ".spec.profile"),
+    printcolumn(name = "Users", type_ = "integer", json_path = ".status.users.provisioned"),
+    printcolumn(name = "Invalid", type_ = "integer", json_path = ".status.users.invalid"),
+    printcolumn(name = "Archived", type_ = "integer", json_path = ".status.users.archived"),
+    printcolumn(name = "Held", type_ = "integer", json_path = ".status.heldPlan.count"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".spec.endpoint", priority = 1),
+    printcolumn(name = "Last Sync", type_ = "date", json_path = ".status.lastFullSync", priority = 1)
+)]
+#[x_kube(
+    validation = ("self.endpoint.startsWith('https://') || (has(self.insecure) && self.insecure)", "endpoint must be an https URL; plain http needs insecure: true"),
+    validation = ("has(oldSelf.ownerId) == has(self.ownerId)", "ownerId is immutable: it can be neither added nor removed"),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ScimConnectionSpec {
+    /// Base URL of the SCIM service, with or without the trailing slash.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"))]
+    pub endpoint: String,
+    /// The Secret with the bearer token; always in this namespace. Watched: a new token is used at once.
+    pub token_secret_ref: SecretKeyRef,
+    /// Certificates, in PEM, that are trusted besides the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<CaBundleRef>,
+    /// Allows plain http. The token then travels in clear text; a condition says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// Which attributes exist, which are required, and the rules for their values.
+    #[serde(default)]
+    pub profile: Profile,
+    /// Overrides where an attribute is written, by the profile's name for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["attribute".into()]))]
+    pub attribute_mapping: Vec<AttributeMapping>,
+    /// Marks the accounts that this connection owns, inside their `externalId`. Default `<namespace>/<name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9_./]*$"))]
+    #[x_kube(validation = ("self == oldSelf", "ownerId is immutable"))]
+    pub owner_id: Option<String>,
+    /// Namespaces whose resources may use this connection.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+    /// `Enforce` writes to the backend; `DryRun` only shows the plans in status.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Stops every request to the backend.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Which existing accounts may be taken over.
+    #[serde(default)]
+    pub adoption: Adoption,
+    /// What becomes of an account when its resource is deleted; a resource may say otherwise.
+    #[serde(default = "archive")]
+    pub deletion_policy: DeletionPolicy,
+    /// How many accounts may be archived or deleted before a human is asked.
+    #[serde(default)]
+    pub deprovision_guard: DeprovisionGuard,
+    /// When the backend is listed to find what changed outside.
+    #[serde(default)]
+    pub sync: Sync,
+    /// How hard the backend may be driven.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How this server bends the RFCs, where discovery does not tell.
+    #[serde(default)]
+    pub dialect: Dialect,
+}
+
+fn archive() -> DeletionPolicy {
+    DeletionPolicy::Archive
+}
+
+/// A key of a ConfigMap or Secret in this namespace that holds PEM certificates.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CaBundleRef {
+    /// `ConfigMap` or `Secret`.
+    #[serde(default)]
+    pub kind: CaBundleKind,
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key within its data; default `ca.crt`.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+}
+
+fn default_ca_key() -> String {
+    "ca.crt".into()
+}
+
+/// The kind of object that holds a CA bundle.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum CaBundleKind {
+    /// A ConfigMap.
+    #[default]
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+/// A table of attributes and rules.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema)]
+pub enum Profile {
+    /// What CybSafe documents.
+    #[default]
+    CybSafe,
+    /// RFC 7643's User and Enterprise User.
+    RFC7643,
+}
+
+/// Where one attribute is written.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttributeMapping {
+    /// The profile's name of the attribute, for example `city`.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-zA-Z][a-zA-Z0-9.]*$"))]
+    pub attribute: String,
+    /// A SCIM path: `attr`, `attr.sub`, `attr[type eq "work"].sub`, with a schema URN before it where needed.
+    #[schemars(length(min = 1, max = 256))]
+    pub path: String,
+}
+
+/// Whose resources may use a connection; the shape of Gateway API's `allowedRoutes.namespaces`.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[x_kube(validation = ("(self.from == 'Selector') == has(self.selector)", "selector goes with from: Selector, and only with it"))]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedNamespaces {
+    /// `Same`, `All` or `Selector`.
+    #[serde(default)]
+    pub from: NamespacesFrom,
+    /// Labels of the namespaces, with `from: Selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// How namespaces are chosen.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum NamespacesFrom {
+    /// The connection's own namespace.
+    #[default]
+    Same,
+    /// Every namespace.
+    All,
+    /// Those whose labels match.
+    Selector,
+}
+
+/// Whether the backend is written to.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Mode {
+    /// Plans are carried out.
+    #[default]
+    Enforce,
+    /// Plans are shown in status; nothing is written to the backend.
+    DryRun,
+}
+
+/// Which existing accounts may be taken over without naming their id.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Adoption {
+    /// `ExternalId`: an account whose externalId equals the spec's. `UserName`: one with the same userName. Default none.
+    #[serde(default)]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub r#match: Vec<AdoptionMatch>,
+}
+
+/// By what an existing account is recognised.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum AdoptionMatch {
+    /// Equal `externalId`.
+    ExternalId,
+    /// Equal `userName`, ignoring case.
+    UserName,
+}
+
+/// The brake on mass deprovisioning.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeprovisionGuard {
+    /// Share of the provisioned users, in percent, that may go within the window.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_percent: u32,
+    /// This many may always go within the window.
+    #[schemars(range(min = 0, max = 100000))]
+    pub minimum: u32,
+    /// Length of the rolling window, such as `1h`.
+    #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,5}(h|m|s))+$"))]
+    pub window: String,
+}
+
+impl Default for DeprovisionGuard {
+    fn default() -> Self {
+        Self { max_percent: 10, minimum: 5, window: "1h".into() }
+    }
+}
+
+/// When the backend is listed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sync {
+    /// Time between two listings, such as `30m`.
+    #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,5}(h|m|s))+$"))]
+    pub interval: String,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { interval: "30m".into() }
+    }
+}
+
+/// How hard the backend may be driven.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Limits {
+    /// Requests a second.
+    #[schemars(range(min = 1, max = 10000))]
+    pub requests_per_second: u32,
+    /// Requests in flight at once.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_in_flight: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests_per_second: 10, max_in_flight: 2 }
+    }
+}
+
+/// How a server bends the RFCs. `Auto` trusts discovery and what is learned on the way.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Dialect {
+    /// Whether PATCH is used; `Disabled` falls back to GET, merge, PUT.
+    pub patch: Feature,
+    /// Whether Bulk is used.
+    pub bulk: Feature,
+    /// Resources a page that are asked for; the server may give fewer.
+    #[schemars(range(min = 1, max = 1000))]
+    pub page_size: u32,
+    /// Member changes in one PATCH of a group.
+    #[schemars(range(min = 1, max = 1000))]
+    pub members_per_request: u32,
+    /// How one member is removed from a group.
+    pub member_removal: MemberRemoval,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self {
+            patch: Feature::Auto,
+            bulk: Feature::Auto,
+            page_size: 100,
+            members_per_request: 100,
+            member_removal: MemberRemoval::Auto,
+        }
+    }
+}
+
+/// Whether an optional part of SCIM is used.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Feature {
+    /// As discovery says.
+    #[default]
+    Auto,
+    /// Used whatever discovery says.
+    Enabled,
+    /// Never used.
+    Disabled,
+}
+
+/// How one member is removed from a group.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum MemberRemoval {
+    /// Learned by reading back the first removal.
+    #[default]
+    Auto,
+    /// `remove members[value eq "…"]` (RFC 7644 §3.5.2.2).
+    Filter,
+    /// `remove members` with a value list, as some servers want it.
+    Value,
+}
+
+/// What was last seen of the backend.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScimConnectionStatus {
+    /// The generation that the conditions speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What the backend says it can do, and what was learned of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<CapabilitiesStatus>,
+    /// Users by state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UserCounts>,
+    /// Groups by state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupCounts>,
+    /// Deprovisioning that waits for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_plan: Option<HeldPlan>,
+    /// When the last complete listing ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_full_sync: Option<Time>,
+    /// The reconcile request that was last answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Ready, Authenticated, Reachable, DirectoryComplete, and others when they apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What a backend can do.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CapabilitiesStatus {
+    /// A ServiceProviderConfig was found.
+    pub discovered: bool,
+    /// PATCH is used.
+    pub patch: bool,
+    /// Bulk is offered.
+    pub bulk: bool,
+    /// Filters are offered.
+    pub filter: bool,
+    /// ETags are offered.
+    pub etag: bool,
+    /// Whether the backend returns `externalId`: Echoed, NotEchoed or Unknown.
+    #[schemars(length(max = 16))]
+    pub external_id: String,
+}
+
+/// Users by state.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserCounts {
+    /// ScimUsers that name this connection.
+    pub desired: u32,
+    /// Of these, those that have an account, archived ones included.
+    pub provisioned: u32,
+    /// Of these, those whose account is archived.
+    pub archived: u32,
+    /// ScimUsers that break a rule.
+    pub invalid: u32,
+    /// ScimUsers that are neither in step nor invalid: conflicts, failures, waiting.
+    pub failing: u32,
+    /// Accounts at the backend that no ScimUser declares.
+    pub unmanaged: u32,
+}
+
+/// Groups by state.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupCounts {
+    /// ScimGroups that name this connection.
+    pub desired: u32,
+    /// Of these, those that exist at the backend.
+    pub provisioned: u32,
+    /// ScimGroups that break a rule.
+    pub invalid: u32,
+    /// ScimGroups that are neither in step nor invalid.
+    pub failing: u32,
+    /// Groups at the backend that no ScimGroup declares.
+    pub unmanaged: u32,
+}
+
+/// Deprovisioning that waits for approval.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldPlan {
+    /// What `scim-operator.io/approve-plan` has to say.
+    #[schemars(length(max = 64))]
+    pub hash: String,
+    /// How many accounts the plan deprovisions.
+    pub count: u32,
+}

@@ -1,0 +1,248 @@
+//! The one place that talks HTTP.
+//!
+//! Guarantees:
+//!
+//! * no redirect is followed, so the token never leaves the origin;
+//! * TLS 1.2 or later, certificates always verified;
+//! * no loopback, link-local or metadata address is connected to, unless the
+//!   operator was started to allow it (see `address`);
+//! * a reply is read up to [`MAX_REPLY`] bytes *after* decompression, and the
+//!   whole exchange has a time limit;
+//! * nothing is retried, but for the one other content type after a 415.
+//!
+//! What a status means is in `reply`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
+use reqwest::{Method, Url, redirect, retry, tls};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use crate::scim::address::GuardedResolver;
+use crate::scim::cause::transport_error;
+use crate::scim::config::ClientConfig;
+use crate::scim::endpoint::{ConfigError, Endpoint};
+use crate::scim::error::{Cause, ScimError};
+use crate::scim::limits::Limiter;
+use crate::scim::reply::{Body, Reply, retry_after};
+
+/// The longest reply that is read, in bytes after decompression: 16 MiB.
+pub const MAX_REPLY: usize = 16 * 1024 * 1024;
+
+/// The longest wait for a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The names and version the operator goes by.
+const USER_AGENT: &str = concat!("scim-operator/", env!("CARGO_PKG_VERSION"));
+
+/// Media types of RFC 7644 §3.1, and the plain one some servers insist on.
+const SCIM_JSON: &str = "application/scim+json";
+const PLAIN_JSON: &str = "application/json";
+
+/// One request to be sent.
+pub(crate) struct Call<'a, B: Serialize + ?Sized> {
+    pub method: Method,
+    pub url: Url,
+    pub body: Option<&'a B>,
+    pub if_match: Option<&'a str>,
+}
+
+impl Call<'_, ()> {
+    /// A request without a body.
+    pub fn bare(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            body: None,
+            if_match: None,
+        }
+    }
+}
+
+/// Sends requests to one backend, within its limits.
+pub(crate) struct Transport {
+    http: reqwest::Client,
+    token: SecretString,
+    limiter: Limiter,
+    /// Learned from a 415: the server wants `application/json`.
+    plain_json: AtomicBool,
+    requests: AtomicU64,
+}
+
+impl Transport {
+    pub fn new(config: &ClientConfig, endpoint: &Endpoint) -> Result<Self, ConfigError> {
+        bearer(&config.token).ok_or(ConfigError::TokenMalformed)?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(config.request_timeout)
+            .tls_version_min(tls::Version::TLS_1_2)
+            .https_only(endpoint.is_https())
+            .dns_resolver(GuardedResolver {
+                allow_local: config.allow_local,
+            })
+            .pool_max_idle_per_host(config.limits.max_in_flight.clamp(1, 1024) as usize)
+            // A pooled HTTP/2 connection that died in silence would otherwise
+            // cost every request its whole timeout.
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10));
+        if !config.use_system_proxy {
+            builder = builder.no_proxy();
+        }
+        if let Some(pem) = &config.ca_pem {
+            let bundle = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|source| ConfigError::CaBundle(Some(source)))?;
+            if bundle.is_empty() {
+                return Err(ConfigError::CaBundle(None));
+            }
+            builder = builder.tls_certs_merge(bundle);
+        }
+        Ok(Self {
+            http: builder.build().map_err(ConfigError::Tls)?,
+            token: config.token.clone(),
+            limiter: Limiter::new(config.limits),
+            plain_json: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request and reads the reply, whatever its status. A body
+    /// refused for its media type (415) is sent once more under the other.
+    pub async fn send<B: Serialize + ?Sized>(
+        &self,
+        call: &Call<'_, B>,
+    ) -> Result<Reply, ScimError> {
+        let plain = self.plain_json.load(Ordering::Relaxed);
+        let reply = self.send_once(call, plain).await?;
+        if reply.status != 415 || call.body.is_none() {
+            return Ok(reply);
+        }
+        let second = self.send_once(call, !plain).await?;
+        if second.status != 415 {
+            self.plain_json.store(!plain, Ordering::Relaxed);
+        }
+        Ok(second)
+    }
+
+    async fn send_once<B: Serialize + ?Sized>(
+        &self,
+        call: &Call<'_, B>,
+        plain: bool,
+    ) -> Result<Reply, ScimError> {
+        let headers = self.headers(call, plain);
+        let mut request = self
+            .http
+            .request(call.method.clone(), call.url.clone())
+            .headers(headers);
+        if let Some(body) = call.body {
+            // Our own values serialise; if one ever did not, nothing was sent.
+            let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
+            request = request.body(bytes);
+        }
+        let _permit = self.limiter.acquire().await;
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let started = tokio::time::Instant::now();
+        let response = request.send().await.map_err(transport_error);
+        // No URL: ids and filters can be personal data.
+        tracing::debug!(
+            method = %call.method,
+            status = response.as_ref().ok().map(|reply| reply.status().as_u16()),
+            milliseconds = started.elapsed().as_millis() as u64,
+            "SCIM request",
+        );
+        let reply = read(response?).await?;
+        match reply.status {
+            429 => self.limiter.pause(reply.retry_after),
+            503 if reply.retry_after.is_some() => self.limiter.pause(reply.retry_after),
+            _ => self.limiter.answered(),
+        }
+        Ok(reply)
+    }
+
+    fn headers<B: Serialize + ?Sized>(&self, call: &Call<'_, B>, plain: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = bearer(&self.token) {
+            headers.insert(AUTHORIZATION, token);
+        }
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/scim+json, application/json"),
+        );
+        if call.body.is_some() {
+            let media = if plain { PLAIN_JSON } else { SCIM_JSON };
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        }
+        if let Some(tag) = call.if_match.and_then(entity_tag) {
+            headers.insert(IF_MATCH, tag);
+        }
+        headers
+    }
+}
+
+/// The Authorization header of a token, where it is one (RFC 6750 §2.1).
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let token = token.expose_secret();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// An entity tag as a header (RFC 9110 §8.8.3). A version without quotes gets
+/// them; one that cannot be a header is left out, since the condition is an
+/// offer of RFC 7644 §3.14 and no duty.
+fn entity_tag(version: &str) -> Option<HeaderValue> {
+    let is_tag = version == "*" || version.starts_with('"') || version.starts_with("W/\"");
+    if is_tag {
+        HeaderValue::from_str(version).ok()
+    } else {
+        HeaderValue::from_str(&format!("\"{version}\"")).ok()
+    }
+}
+
+/// Reads a reply to its end or to the limit.
+async fn read(mut response: reqwest::Response) -> Result<Reply, ScimError> {
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers());
+    let is_html = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|media| media.to_ascii_lowercase().contains("html"));
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > MAX_REPLY => {
+                return Err(ScimError::ReplyTooLarge);
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break,
+            // A refusal is one, also where its explanation is cut short.
+            Err(_) if status >= 400 => {
+                bytes.clear();
+                break;
+            }
+            Err(error) => return Err(transport_error(error)),
+        }
+    }
+    Ok(Reply {
+        status,
+        retry_after,
+        body: Body::parse(&bytes, is_html),
+    })
+}
