@@ -3,3 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod app;
+pub mod controller;
+pub mod directory;
+pub mod domain;
+pub mod http;
+pub mod scim;

@@ -269,6 +269,9 @@ pub struct ScimUserStatus {
     /// The generation that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The generation that the account was last brought in step with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_generation: Option<i64>,
     /// Names of the attributes that this resource has set at the backend. Taking one of them out
     /// of the spec clears it there; what was never here is not ours and is not touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

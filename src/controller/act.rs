@@ -1,0 +1,166 @@
+//! The only place, beside `farewell`, that writes to the backend.
+
+use serde_json::Value;
+
+use crate::api::common::PlanStatus;
+use crate::api::conditions::Reason;
+use crate::controller::finalizer;
+use crate::controller::live::{Connection, Ready};
+use crate::controller::observe;
+use crate::controller::user::Pass;
+use crate::directory::ExternalIdEcho;
+use crate::domain::diff::{self, Change};
+use crate::domain::identity::Identity;
+use crate::domain::observed::Observed;
+use crate::domain::plan::{Cause, Plan};
+use crate::domain::validate::{Desired, Valid};
+use crate::scim::{ErrorClass, ResourceKind, ScimError};
+
+/// What became of a plan.
+#[derive(Debug)]
+pub enum Applied {
+    /// The account is in step; the reason says by what.
+    Done {
+        /// The account now.
+        account: Observed,
+        /// UpToDate, Created, Updated, DriftCorrected or Adopted.
+        reason: Reason,
+        /// Attributes that were written.
+        attributes: Vec<String>,
+    },
+    /// DryRun: the plan, for status.
+    Shown {
+        /// The plan.
+        plan: Option<PlanStatus>,
+        /// The account's id, where there is one.
+        id: Option<String>,
+    },
+    /// Somebody else's account stands in the way.
+    Blocked(Identity),
+    /// Something has to happen first.
+    Waiting(&'static str),
+    /// The name is taken by an account that is in the directory now: plan again.
+    LookAgain,
+    /// A request failed.
+    Failed(ScimError),
+}
+
+/// Carries out a plan.
+///
+/// # Errors
+/// When the API server does not take the write-ahead mark of a create.
+pub async fn apply(pass: &Pass<'_>, connection: &Connection, ready: &Ready, valid: &Valid, plan: Plan, adopted: bool) -> Result<Applied, kube::Error> {
+    let desired = &valid.desired;
+    Ok(match plan {
+        Plan::Noop(account) => {
+            let reason = if adopted { Reason::Adopted } else { Reason::UpToDate };
+            Applied::Done { account, reason, attributes: Vec::new() }
+        }
+        Plan::Blocked(identity) => Applied::Blocked(identity),
+        Plan::Create => create(pass, connection, ready, desired).await?,
+        Plan::Update { account, changes, cause } => {
+            let reason = match cause {
+                Cause::Spec => Reason::Updated,
+                Cause::Drift => Reason::DriftCorrected,
+                Cause::Adoption => Reason::Adopted,
+            };
+            match update(connection, ready, desired, &account, &changes).await {
+                Ok(account) => Applied::Done { account, reason, attributes: changes.into_iter().map(|c| c.attribute).collect() },
+                Err(ScimError::NotFound) => {
+                    connection.directory().remove(&account.id);
+                    Applied::LookAgain
+                }
+                Err(ScimError::PreconditionFailed) => {
+                    refresh(connection, ready, &account.id).await;
+                    Applied::LookAgain
+                }
+                Err(error) => Applied::Failed(error),
+            }
+        }
+    })
+}
+
+async fn create(pass: &Pass<'_>, connection: &Connection, ready: &Ready, desired: &Desired) -> Result<Applied, kube::Error> {
+    let echo = connection.directory().external_id_echo();
+    let marked = pass.user.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(crate::api::ANNOTATION_CREATING));
+    if echo == ExternalIdEcho::NotEchoed && !marked {
+        finalizer::mark_creating(pass, true).await?;
+    }
+    let body = diff::create_body(desired, &ready.profile);
+    match ready.client.create(ResourceKind::User, &body).await {
+        Ok(created) => {
+            let account = created.resource.as_ref().and_then(|r| Observed::read(r, &ready.profile));
+            let Some(account) = account else {
+                // Accepted without a body (RFC 7644 allows it, RFC 9967 makes it usual): find it.
+                connection.doubt_create(&pass.uid);
+                return Ok(Applied::LookAgain);
+            };
+            if account.external_id.is_none() {
+                connection.directory().external_id_was_dropped();
+            }
+            connection.directory().put(account.clone());
+            // What a POST that reactivated an account left as it was is patched in the same pass.
+            let attributes = desired.attributes.keys().cloned().collect();
+            let left: Vec<Change> = settled_changes(desired, &account, ready);
+            let account = if left.is_empty() {
+                account
+            } else {
+                match update(connection, ready, desired, &account, &left).await {
+                    Ok(account) => account,
+                    Err(error) => return Ok(Applied::Failed(error)),
+                }
+            };
+            Ok(Applied::Done { account, reason: Reason::Created, attributes })
+        }
+        Err(error) if error.possibly_applied() => {
+            connection.doubt_create(&pass.uid);
+            Ok(Applied::Failed(error))
+        }
+        Err(error) if taken(&error) => match observe::look_up(connection, ready, desired).await {
+            Ok(true) => Ok(Applied::LookAgain),
+            _ => Ok(Applied::Failed(error)),
+        },
+        Err(error) => Ok(Applied::Failed(error)),
+    }
+}
+
+/// 409, and what some servers say instead of it (400 uniqueness, 403).
+fn taken(error: &ScimError) -> bool {
+    let unique = error.scim_type() == Some(crate::scim::ScimType::Uniqueness);
+    unique || error.class() == ErrorClass::Conflict || matches!(error, ScimError::Forbidden { .. })
+}
+
+/// After a POST only what came back different counts; what did not come back may be unobservable.
+fn settled_changes(desired: &Desired, account: &Observed, ready: &Ready) -> Vec<Change> {
+    let empty = std::collections::BTreeSet::new();
+    let managed = desired.attributes.keys().cloned().collect();
+    let knowledge = diff::Knowledge { managed: &managed, echoed: &empty, spec_changed: false };
+    diff::changes(desired, account, &ready.profile, knowledge)
+}
+
+async fn update(connection: &Connection, ready: &Ready, desired: &Desired, account: &Observed, changes: &[Change]) -> Result<Observed, ScimError> {
+    let version = account.version.as_deref().filter(|_| ready.etag);
+    let answer: Option<Value> = if ready.patch {
+        let patch = diff::patch(changes, desired, account, &ready.profile);
+        ready.client.patch(ResourceKind::User, &account.id, &patch, version).await?
+    } else {
+        // GET, merge, PUT: never a PUT from the spec alone, which would clear what is not ours.
+        let mut resource = ready.client.get(ResourceKind::User, &account.id).await?;
+        let version = crate::scim::types::version_of(&resource).map(str::to_owned).filter(|_| ready.etag);
+        diff::merge_into(&mut resource, changes);
+        ready.client.replace(ResourceKind::User, &account.id, &resource, version.as_deref()).await?
+    };
+    let seen = answer.as_ref().and_then(|resource| Observed::read(resource, &ready.profile));
+    let after = seen.unwrap_or_else(|| diff::assume(account, changes));
+    connection.directory().put(after.clone());
+    Ok(after)
+}
+
+/// Reads an account again after it changed under us; a failure leaves the old sight for the next try.
+async fn refresh(connection: &Connection, ready: &Ready, id: &str) {
+    if let Ok(resource) = ready.client.get(ResourceKind::User, id).await
+        && let Some(observed) = Observed::read(&resource, &ready.profile)
+    {
+        connection.directory().put(observed);
+    }
+}

@@ -1,0 +1,180 @@
+//! What every reconciler shares.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt};
+
+use crate::api::connection::{AllowedNamespaces, NamespacesFrom};
+use crate::api::{ScimConnection, ScimUser, ScimUserStatus};
+use crate::controller::events::Events;
+use crate::controller::index::{Index, Key};
+use crate::controller::live::Connection;
+use crate::controller::secrets::Watches;
+
+/// How the operator was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Allows loopback, link-local and metadata addresses as endpoints. For tests.
+    pub allow_local_endpoints: bool,
+    /// Uses the proxy named by the environment.
+    pub use_system_proxy: bool,
+}
+
+/// What every reconciler shares.
+pub struct Context {
+    /// The Kubernetes client.
+    pub client: Client,
+    /// How the operator was started.
+    pub options: Options,
+    /// The users, as the watch last saw them.
+    pub users: Store<ScimUser>,
+    /// The namespaces, for `allowedNamespaces`.
+    pub namespaces: Store<Namespace>,
+    /// Events, off the hot path.
+    pub events: Events,
+    /// Watches of Secrets and CA bundles, by connection.
+    pub watches: Watches,
+    index: Mutex<Index>,
+    connections: RwLock<HashMap<Key, Arc<Connection>>>,
+    reported: Mutex<HashMap<String, ScimUserStatus>>,
+    attempts: Mutex<HashMap<String, u32>>,
+    wake_users: UnboundedSender<ObjectRef<ScimUser>>,
+    wake_connections: UnboundedSender<ObjectRef<ScimConnection>>,
+    counts_changed: tokio::sync::mpsc::UnboundedSender<Key>,
+}
+
+/// The senders by which reconcilers wake one another.
+pub struct Wakers {
+    /// Wakes users.
+    pub users: UnboundedSender<ObjectRef<ScimUser>>,
+    /// Wakes connections at once.
+    pub connections: UnboundedSender<ObjectRef<ScimConnection>>,
+    /// Wakes connections soon, at most twice a second, to count again.
+    pub counts: tokio::sync::mpsc::UnboundedSender<Key>,
+}
+
+impl Context {
+    /// A context with nothing in it yet.
+    pub fn new(client: Client, options: Options, users: Store<ScimUser>, namespaces: Store<Namespace>, events: Events, wakers: Wakers) -> Self {
+        Self {
+            watches: Watches::new(client.clone(), wakers.connections.clone()),
+            client,
+            options,
+            users,
+            namespaces,
+            events,
+            index: Mutex::default(),
+            connections: RwLock::default(),
+            reported: Mutex::default(),
+            attempts: Mutex::default(),
+            wake_users: wakers.users,
+            wake_connections: wakers.connections,
+            counts_changed: wakers.counts,
+        }
+    }
+
+    /// Works on the index; never across an await.
+    pub fn index<T>(&self, work: impl FnOnce(&mut Index) -> T) -> T {
+        work(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Wakes users.
+    pub fn wake_users(&self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            // The receiver lives as long as the controller; after it there is nobody to wake.
+            let _ = self.wake_users.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+        }
+    }
+
+    /// Wakes a connection at once.
+    pub fn wake_connection(&self, key: &Key) {
+        let _ = self.wake_connections.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+    }
+
+    /// Has a connection count its users again soon.
+    pub fn recount(&self, key: &Key) {
+        let _ = self.counts_changed.send(key.clone());
+    }
+
+    /// The running side of a connection, if the connection exists.
+    pub fn connection(&self, key: &Key) -> Option<Arc<Connection>> {
+        self.connections.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The running side of a connection, made when missing; true when it was.
+    pub fn connection_or_new(&self, key: &Key) -> (Arc<Connection>, bool) {
+        if let Some(known) = self.connection(key) {
+            return (known, false);
+        }
+        let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
+        let made = connections.entry(key.clone()).or_insert_with(|| Arc::new(Connection::new(key.clone())));
+        (made.clone(), true)
+    }
+
+    /// Forgets a connection that is gone and wakes its users.
+    pub fn forget_connection(&self, key: &Key) {
+        self.connections.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.watches.stop(key);
+        self.wake_users(self.index(|index| index.members_of(key)));
+    }
+
+    /// Whether resources of `namespace` may use a connection of `home`.
+    pub fn allows(&self, allowed: &AllowedNamespaces, home: &str, namespace: &str) -> bool {
+        match allowed.from {
+            _ if home == namespace => true,
+            NamespacesFrom::Same => false,
+            NamespacesFrom::All => true,
+            NamespacesFrom::Selector => {
+                let found = self.namespaces.get(&ObjectRef::new(namespace));
+                let labels: BTreeMap<String, String> = found.map(|n| n.labels().clone()).unwrap_or_default();
+                let selector = allowed.selector.clone().unwrap_or_default();
+                kube::core::Selector::try_from(selector).is_ok_and(|s| !s.selects_all() && kube::core::SelectorExt::matches(&s, &labels))
+            }
+        }
+    }
+
+    /// The status that was last written for an object, which the watch may not have shown yet (R05).
+    pub fn last_status(&self, user: &ScimUser) -> ScimUserStatus {
+        let uid = user.uid().unwrap_or_default();
+        let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).cloned();
+        reported.or_else(|| user.status.clone()).unwrap_or_default()
+    }
+
+    /// Records a status that was written.
+    pub fn status_written(&self, uid: &str, status: ScimUserStatus) {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), status);
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget_user(&self, uid: &str) {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.settled(uid);
+    }
+
+    /// How long to wait before the next try of an object, longer each time.
+    pub fn next_wait(&self, uid: &str) -> Duration {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = attempts.entry(uid.to_owned()).or_default();
+        let wait = crate::domain::retry::backoff(*attempt, Duration::from_secs(300), jitter());
+        *attempt += 1;
+        wait
+    }
+
+    /// The object came through: the next failure starts from the shortest wait.
+    pub fn settled(&self, uid: &str) {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// A number from 0 to 1, different each time: std's randomly keyed hasher is random enough to
+/// spread retries.
+pub fn jitter() -> f64 {
+    use std::hash::{BuildHasher, Hasher};
+    let bits = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}

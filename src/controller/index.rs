@@ -1,0 +1,185 @@
+//! What the controller knows across ScimUsers: who claims which userName, who waits for whose id,
+//! who belongs to which connection. Fed by the watch, so that it is whole before the first reconcile.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use kube::{Resource, ResourceExt};
+
+use crate::api::ScimUser;
+use crate::domain::names::fold_user_name;
+
+/// Namespace and name of an object of a kind that the context tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Key {
+    /// A key from its parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The key of an object.
+    pub fn of<K: Resource>(object: &K) -> Self {
+        Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    }
+
+    /// The connection that a user names.
+    pub fn connection_of(user: &ScimUser) -> Self {
+        let reference = &user.spec.connection_ref;
+        Self::new(reference.namespace.clone().or_else(|| user.namespace()).unwrap_or_default(), reference.name.clone())
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Older first; the key settles a tie the same way everywhere.
+type Rank = (i64, Key);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Facts {
+    connection: Key,
+    user_name: String,
+    rank: Rank,
+    manager: Option<Key>,
+}
+
+/// The index. Every change returns the users whose own outcome may change by it.
+#[derive(Debug, Default)]
+pub struct Index {
+    facts: HashMap<Key, Facts>,
+    claims: HashMap<(Key, String), BTreeSet<Rank>>,
+    reports: HashMap<Key, HashSet<Key>>,
+    members: HashMap<Key, HashSet<Key>>,
+    listed: Option<HashSet<Key>>,
+}
+
+impl Index {
+    /// A listing of all users begins.
+    pub fn begin(&mut self) {
+        self.listed = Some(HashSet::new());
+    }
+
+    /// The listing is over: what it lacked is gone.
+    pub fn finish(&mut self) -> Vec<Key> {
+        let Some(listed) = self.listed.take() else { return Vec::new() };
+        let gone: Vec<Key> = self.facts.keys().filter(|key| !listed.contains(key)).cloned().collect();
+        gone.iter().flat_map(|key| self.remove(key)).collect()
+    }
+
+    /// A user was added or changed.
+    pub fn apply(&mut self, user: &ScimUser) -> Vec<Key> {
+        let key = Key::of(user);
+        if let Some(listed) = &mut self.listed {
+            listed.insert(key.clone());
+        }
+        let created = user.creation_timestamp().map_or(i64::MAX, |t| t.0.as_second());
+        let manager = user.spec.enterprise.as_ref().and_then(|e| e.manager.as_ref()).and_then(|m| m.user_ref.as_ref());
+        let facts = Facts {
+            connection: Key::connection_of(user),
+            user_name: fold_user_name(&user.spec.user_name),
+            rank: (created, key.clone()),
+            manager: manager.map(|r| Key::new(r.namespace.clone().unwrap_or_else(|| key.namespace.clone()), r.name.clone())),
+        };
+        if self.facts.get(&key) == Some(&facts) {
+            return Vec::new();
+        }
+        let mut woken = self.remove(&key);
+        let claim = self.claims.entry((facts.connection.clone(), facts.user_name.clone())).or_default();
+        claim.insert(facts.rank.clone());
+        woken.extend(claim.iter().map(|(_, other)| other.clone()).filter(|other| *other != key));
+        if let Some(manager) = &facts.manager {
+            self.reports.entry(manager.clone()).or_default().insert(key.clone());
+        }
+        self.members.entry(facts.connection.clone()).or_default().insert(key.clone());
+        self.facts.insert(key, facts);
+        woken
+    }
+
+    /// A user is gone.
+    pub fn remove(&mut self, key: &Key) -> Vec<Key> {
+        let Some(facts) = self.facts.remove(key) else { return Vec::new() };
+        if let Some(manager) = &facts.manager
+            && let Some(reports) = self.reports.get_mut(manager)
+        {
+            reports.remove(key);
+        }
+        if let Some(members) = self.members.get_mut(&facts.connection) {
+            members.remove(key);
+        }
+        let claim_key = (facts.connection, facts.user_name);
+        let Some(claim) = self.claims.get_mut(&claim_key) else { return Vec::new() };
+        claim.remove(&facts.rank);
+        let rest = claim.iter().map(|(_, other)| other.clone()).collect();
+        if claim.is_empty() {
+            self.claims.remove(&claim_key);
+        }
+        rest
+    }
+
+    /// The older user that claims the same userName at the same connection, if there is one (R28).
+    pub fn older_claim(&self, key: &Key) -> Option<Key> {
+        let facts = self.facts.get(key)?;
+        let (_, first) = self.claims.get(&(facts.connection.clone(), facts.user_name.clone()))?.first()?;
+        (first != key).then(|| first.clone())
+    }
+
+    /// The users whose manager is `key`.
+    pub fn reports_of(&self, key: &Key) -> Vec<Key> {
+        self.reports.get(key).into_iter().flatten().cloned().collect()
+    }
+
+    /// The users of a connection.
+    pub fn members_of(&self, connection: &Key) -> Vec<Key> {
+        self.members.get(connection).into_iter().flatten().cloned().collect()
+    }
+
+    /// Whether a user with that key is declared.
+    pub fn declares(&self, key: &Key) -> bool {
+        self.facts.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str, user_name: &str, created: &str) -> ScimUser {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+            "metadata": {"namespace": "team", "name": name, "creationTimestamp": created},
+            "spec": {"connectionRef": {"name": "c"}, "userName": user_name}
+        }))
+        .expect("a valid user")
+    }
+
+    #[test]
+    fn the_older_claim_wins_and_its_end_wakes_the_younger() {
+        let mut index = Index::default();
+        index.apply(&user("young", "Ada@example.com", "2026-02-01T00:00:00Z"));
+        let woken = index.apply(&user("old", "ada@EXAMPLE.com", "2026-01-01T00:00:00Z"));
+        assert_eq!(woken, [Key::new("team", "young")]);
+        assert_eq!(index.older_claim(&Key::new("team", "young")), Some(Key::new("team", "old")));
+        assert_eq!(index.older_claim(&Key::new("team", "old")), None);
+        assert_eq!(index.remove(&Key::new("team", "old")), [Key::new("team", "young")]);
+        assert_eq!(index.older_claim(&Key::new("team", "young")), None);
+    }
+
+    #[test]
+    fn what_a_new_listing_lacks_is_gone() {
+        let mut index = Index::default();
+        index.apply(&user("a", "a", "2026-01-01T00:00:00Z"));
+        index.begin();
+        index.apply(&user("b", "b", "2026-01-01T00:00:00Z"));
+        index.finish();
+        assert_eq!(index.members_of(&Key::new("team", "c")), [Key::new("team", "b")]);
+    }
+}

@@ -1,0 +1,225 @@
+//! The running side of one ScimConnection: its client, its directory, and whether it can be used.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::api::conditions::Reason;
+use crate::api::connection::ScimConnectionSpec;
+use crate::controller::index::Key;
+use crate::directory::Directory;
+use crate::domain::conditions::Verdict;
+use crate::domain::profile::Profile;
+use crate::scim::{Client, Discovery};
+
+/// Whether users may be worked on.
+#[derive(Clone)]
+pub enum Phase {
+    /// Not asked yet: users wait in silence.
+    Starting,
+    /// The backend answers and the directory is filled.
+    Ready(Arc<Ready>),
+    /// Something stands in the way; the connection's own conditions say what.
+    NotReady(Reason),
+}
+
+/// What a user needs of a connection that works.
+pub struct Ready {
+    /// The client.
+    pub client: Client,
+    /// The profile with the connection's overrides.
+    pub profile: Profile,
+    /// The spec that all of this was built from.
+    pub spec: ScimConnectionSpec,
+    /// The owner mark.
+    pub owner_id: String,
+    /// Whether PATCH is used.
+    pub patch: bool,
+    /// Whether ETags are used.
+    pub etag: bool,
+}
+
+/// How a user came out, for the connection's counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which count it belongs to.
+    pub state: State,
+    /// The account's id, when there is one.
+    pub id: Option<String>,
+    /// The account is archived.
+    pub archived: bool,
+    /// A change at the backend may settle it.
+    pub retry_on_listing: bool,
+}
+
+/// The states that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In step.
+    InStep,
+    /// A rule is broken.
+    Invalid,
+    /// Everything else.
+    Failing,
+}
+
+/// What the connection's reconciler keeps from one run to the next.
+#[derive(Default)]
+pub struct Memory {
+    /// What the client was built from.
+    pub built_from: Option<BuiltFrom>,
+    /// The client.
+    pub client: Option<Client>,
+    /// What the backend said of itself.
+    pub discovery: Option<(Discovery, Instant)>,
+    /// When the last listing ended, and whether anything asks for one now.
+    pub listed: Option<Instant>,
+    /// When the last complete listing ended, for status.
+    pub last_full_sync: Option<jiff::Timestamp>,
+    /// What the last listing came to.
+    pub directory_verdict: Option<Verdict>,
+    /// The reconcile request that was last answered.
+    pub answered: Option<String>,
+    /// Failed tries in a row.
+    pub failures: u32,
+    /// When to try again; a wake before that is about counts only.
+    pub not_before: Option<Instant>,
+    /// What is in the way meanwhile.
+    pub failing_with: Option<Vec<Verdict>>,
+}
+
+/// What a client is built from; any change means a new one.
+#[derive(Clone, PartialEq)]
+pub struct BuiltFrom {
+    /// The spec; a change of counts-only fields costs a listing, no more.
+    pub spec: ScimConnectionSpec,
+    /// The token, hashed, so that it is held in one place only.
+    pub token: u64,
+    /// The CA bundle.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// The running side of one ScimConnection.
+pub struct Connection {
+    /// Its namespace and name.
+    pub key: Key,
+    phase: Mutex<Phase>,
+    directory: Mutex<Directory>,
+    outcomes: Mutex<HashMap<Key, Outcome>>,
+    waiting: Mutex<HashSet<Key>>,
+    doubtful_creates: Mutex<HashSet<String>>,
+    relist: Mutex<bool>,
+    suspect: Mutex<bool>,
+    allowed: Mutex<Option<ScimConnectionSpec>>,
+    /// Held by the connection's reconciler while it runs.
+    pub memory: tokio::sync::Mutex<Memory>,
+}
+
+/// A poisoned lock only means that another task panicked; the data is still whole between calls.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connection {
+    /// A connection that was not asked yet.
+    pub fn new(key: Key) -> Self {
+        Self {
+            key,
+            phase: Mutex::new(Phase::Starting),
+            directory: Mutex::default(),
+            outcomes: Mutex::default(),
+            waiting: Mutex::default(),
+            doubtful_creates: Mutex::default(),
+            relist: Mutex::new(false),
+            suspect: Mutex::new(false),
+            allowed: Mutex::new(None),
+            memory: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Whether users may be worked on.
+    pub fn phase(&self) -> Phase {
+        lock(&self.phase).clone()
+    }
+
+    /// Sets the phase and returns the users that waited for a change of it.
+    pub fn set_phase(&self, phase: Phase) -> Vec<Key> {
+        *lock(&self.phase) = phase;
+        lock(&self.waiting).drain().collect()
+    }
+
+    /// Notes that a user waits for the phase to change.
+    pub fn wait(&self, user: Key) {
+        lock(&self.waiting).insert(user);
+    }
+
+    /// The directory, for as long as the guard lives: never across an await.
+    pub fn directory(&self) -> MutexGuard<'_, Directory> {
+        lock(&self.directory)
+    }
+
+    /// Notes how a user came out; true when that changes the counts.
+    pub fn note(&self, user: &Key, outcome: Option<Outcome>) -> bool {
+        let mut outcomes = lock(&self.outcomes);
+        match outcome {
+            Some(outcome) if outcomes.get(user) == Some(&outcome) => false,
+            Some(outcome) => outcomes.insert(user.clone(), outcome).is_none_or(|_| true),
+            None => outcomes.remove(user).is_some(),
+        }
+    }
+
+    /// How every user came out.
+    pub fn outcomes(&self) -> BTreeMap<Key, Outcome> {
+        lock(&self.outcomes).iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// The id recorded for a user.
+    pub fn id_of(&self, user: &Key) -> Option<String> {
+        lock(&self.outcomes).get(user).and_then(|o| o.id.clone())
+    }
+
+    /// A POST for this object may have been applied: look before the next.
+    pub fn doubt_create(&self, uid: &str) {
+        lock(&self.doubtful_creates).insert(uid.to_owned());
+    }
+
+    /// Whether a POST for this object may have been applied.
+    pub fn create_is_doubtful(&self, uid: &str) -> bool {
+        lock(&self.doubtful_creates).contains(uid)
+    }
+
+    /// The outcome of the POST is known.
+    pub fn create_is_settled(&self, uid: &str) {
+        lock(&self.doubtful_creates).remove(uid);
+    }
+
+    /// Asks for a listing at the next run.
+    pub fn ask_for_listing(&self) {
+        *lock(&self.relist) = true;
+    }
+
+    /// Whether a listing was asked for; asking ends with the answer.
+    pub fn listing_asked(&self) -> bool {
+        std::mem::take(&mut *lock(&self.relist))
+    }
+
+    /// A user's request met trouble that concerns the whole connection.
+    pub fn suspect(&self) {
+        *lock(&self.suspect) = true;
+    }
+
+    /// Whether that happened since last asked.
+    pub fn suspected(&self) -> bool {
+        std::mem::take(&mut *lock(&self.suspect))
+    }
+
+    /// The spec as last seen, for the rules that need no backend.
+    pub fn spec(&self) -> Option<ScimConnectionSpec> {
+        lock(&self.allowed).clone()
+    }
+
+    /// Records the spec as last seen.
+    pub fn set_spec(&self, spec: ScimConnectionSpec) {
+        *lock(&self.allowed) = Some(spec);
+    }
+}

@@ -1,0 +1,15 @@
+//! The decisions, without the world: validation, identity, plans, conditions, retry.
+//!
+//! Pure by contract (held by `tests/layering.rs`): no client, no async, no clock. Time is passed in,
+//! effects leave as values, so every rule here is tested in microseconds.
+
+pub mod conditions;
+pub mod declared;
+pub mod diff;
+pub mod identity;
+pub mod names;
+pub mod observed;
+pub mod plan;
+pub mod profile;
+pub mod retry;
+pub mod validate;

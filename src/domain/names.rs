@@ -1,0 +1,61 @@
+//! Names that must come out the same on every replica and after every restart.
+
+/// The owner mark of a connection: `spec.ownerId`, or `<namespace>/<name>`.
+pub fn owner_id(spec_owner: Option<&str>, namespace: &str, name: &str) -> String {
+    spec_owner.map_or_else(|| format!("{namespace}/{name}"), str::to_owned)
+}
+
+/// The default `externalId` of a resource: deterministic, so that an account whose creation was
+/// never recorded is found again; prefixed, so that no server takes it for an id of its own
+/// (CVE-2025-41115).
+pub fn external_id(owner: &str, namespace: &str, name: &str) -> String {
+    format!("{PREFIX}{owner}:{namespace}/{name}")
+}
+
+/// What every `externalId` that we make begins with.
+pub const PREFIX: &str = "scim-operator:";
+
+/// A userName as it is compared: RFC 7643 §4.1.1 makes it case-insensitive.
+pub fn fold_user_name(user_name: &str) -> String {
+    user_name.to_lowercase()
+}
+
+/// Parses a duration of the API (`30m`, `1h30m`, `45s`) into seconds; `None` when malformed.
+pub fn duration_seconds(text: &str) -> Option<u64> {
+    let (mut total, mut number, mut units) = (0u64, String::new(), 0);
+    for c in text.chars() {
+        if c.is_ascii_digit() {
+            number.push(c);
+            continue;
+        }
+        let unit = match c {
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
+        number.clear();
+        units += 1;
+    }
+    (units > 0 && number.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_sums_of_their_parts() {
+        for (text, seconds) in [("30m", Some(1800)), ("1h30m", Some(5400)), ("5s", Some(5)), ("", None), ("5", None), ("5d", None), ("m", None)] {
+            assert_eq!(duration_seconds(text), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn external_ids_name_owner_and_resource() {
+        let owner = owner_id(None, "identity", "cybsafe");
+        assert_eq!(external_id(&owner, "team", "ada"), "scim-operator:identity/cybsafe:team/ada");
+        assert_eq!(owner_id(Some("prod"), "identity", "cybsafe"), "prod");
+    }
+}
