@@ -14,7 +14,7 @@ use crate::domain::identity::Identity;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
 use crate::domain::validate::{Desired, Valid};
-use crate::scim::{ErrorClass, ResourceKind, ScimError};
+use crate::scim::{ErrorClass, ResourceKind, ScimError, ScimType};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -70,7 +70,11 @@ pub async fn apply(pass: &Pass<'_>, connection: &Connection, ready: &Ready, vali
                     connection.directory().remove(&account.id);
                     Applied::LookAgain
                 }
-                Err(ScimError::PreconditionFailed) => {
+                // Changed under us: what we know of the account is old.
+                Err(error) if error == ScimError::PreconditionFailed || error.scim_type() == Some(ScimType::NoTarget) => {
+                    if pass.seen_stale.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                        return Ok(Applied::Failed(error));
+                    }
                     refresh(connection, ready, &account.id).await;
                     Applied::LookAgain
                 }
@@ -126,7 +130,7 @@ async fn create(pass: &Pass<'_>, connection: &Connection, ready: &Ready, desired
 
 /// 409, and what some servers say instead of it (400 uniqueness, 403).
 fn taken(error: &ScimError) -> bool {
-    let unique = error.scim_type() == Some(crate::scim::ScimType::Uniqueness);
+    let unique = error.scim_type() == Some(ScimType::Uniqueness);
     unique || error.class() == ErrorClass::Conflict || matches!(error, ScimError::Forbidden { .. })
 }
 
@@ -151,7 +155,7 @@ async fn update(connection: &Connection, ready: &Ready, desired: &Desired, accou
         ready.client.replace(ResourceKind::User, &account.id, &resource, version.as_deref()).await?
     };
     let seen = answer.as_ref().and_then(|resource| Observed::read(resource, &ready.profile));
-    let after = seen.unwrap_or_else(|| diff::assume(account, changes));
+    let after = seen.unwrap_or_else(|| diff::assume(account, changes, desired, &ready.profile));
     connection.directory().put(after.clone());
     Ok(after)
 }

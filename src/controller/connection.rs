@@ -60,7 +60,7 @@ pub async fn reconcile(object: Arc<ScimConnection>, context: Arc<Context>) -> Re
         memory.failing_with = None;
         context.wake_users(connection.set_phase(Phase::NotReady(Reason::Suspended)));
         memory.answered = request;
-        connection_status::report(&object, &context, &connection, &memory, Err(&vec![])).await?;
+        connection_status::report(&object, &context, &connection, &mut memory, Err(&vec![])).await?;
         return Ok(Action::await_change());
     }
     let suspected = connection.suspected();
@@ -96,7 +96,7 @@ pub async fn reconcile(object: Arc<ScimConnection>, context: Arc<Context>) -> Re
             Action::requeue(wait.max(Duration::from_millis(100)))
         }
     };
-    connection_status::report(&object, &context, &connection, &memory, outcome.as_ref().map(|_| ())).await?;
+    connection_status::report(&object, &context, &connection, &mut memory, outcome.as_ref().map(|_| ())).await?;
     Ok(action)
 }
 

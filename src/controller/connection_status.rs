@@ -18,8 +18,8 @@ use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 ///
 /// # Errors
 /// When the API server does not take it.
-pub async fn report(object: &ScimConnection, context: &Context, connection: &Connection, memory: &Memory, outcome: Result<(), &Trouble>) -> Result<(), kube::Error> {
-    let before = object.status.clone().unwrap_or_default();
+pub async fn report(object: &ScimConnection, context: &Context, connection: &Connection, memory: &mut Memory, outcome: Result<(), &Trouble>) -> Result<(), kube::Error> {
+    let before = memory.reported.clone().or_else(|| object.status.clone()).unwrap_or_default();
     let verdicts = verdicts(object, memory, outcome);
     let now = Time(jiff::Timestamp::now());
     let next = ScimConnectionStatus {
@@ -52,9 +52,12 @@ pub async fn report(object: &ScimConnection, context: &Context, connection: &Con
     }
     announce(object, context, &before, &next);
     let api: Api<ScimConnection> = Api::namespaced(context.client.clone(), &connection.key.namespace);
-    let patch = json!({"metadata": {"uid": object.uid()}, "status": next});
+    let patch = json!({"metadata": {"uid": object.uid()}, "status": &next});
     match api.patch_status(&connection.key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            memory.reported = Some(next);
+            Ok(())
+        }
         // Deleted, or deleted and made anew, meanwhile: nothing is left to report on.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         Err(error) => Err(error),

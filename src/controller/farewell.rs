@@ -11,6 +11,7 @@ use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
 use crate::controller::{finalizer, observe};
+use crate::domain::conditions::Verdict;
 use crate::domain::diff::{self, Change};
 use crate::domain::names;
 use crate::domain::observed::Observed;
@@ -108,7 +109,7 @@ async fn archive(connection: &Connection, ready: &Ready, account: &Observed) -> 
         diff::merge_into(&mut resource, std::slice::from_ref(&change));
         ready.client.replace(ResourceKind::User, &account.id, &resource, None).await?;
     }
-    connection.directory().put(diff::assume(account, &[change]));
+    connection.directory().put(diff::assume(account, &[change], &desired, &ready.profile));
     Ok(())
 }
 
@@ -127,5 +128,3 @@ async fn release(pass: &Pass<'_>, connection: Option<&Connection>, reason: &str,
     pass.context.forget_user(&pass.uid);
     Ok(Action::await_change())
 }
-
-use crate::domain::conditions::Verdict;

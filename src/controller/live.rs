@@ -80,6 +80,8 @@ pub struct Memory {
     pub directory_verdict: Option<Verdict>,
     /// The reconcile request that was last answered.
     pub answered: Option<String>,
+    /// The status that was last written, which the watch may not have shown yet.
+    pub reported: Option<crate::api::ScimConnectionStatus>,
     /// Failed tries in a row.
     pub failures: u32,
     /// When to try again; a wake before that is about counts only.

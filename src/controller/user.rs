@@ -35,6 +35,8 @@ pub struct Pass<'a> {
     pub before: ScimUserStatus,
     /// What every reconciler shares.
     pub context: &'a Context,
+    /// The account had changed under this pass once: a second time is a failure, not a loop.
+    pub seen_stale: std::sync::atomic::AtomicBool,
 }
 
 /// Brings one user up to date.
@@ -42,7 +44,7 @@ pub struct Pass<'a> {
 /// # Errors
 /// When the API server cannot be written to.
 pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
-    let pass = Pass { key: Key::of(&*user), uid: user.uid().unwrap_or_default(), before: context.last_status(&user), user: &user, context: &context };
+    let pass = Pass { key: Key::of(&*user), uid: user.uid().unwrap_or_default(), before: context.last_status(&user), user: &user, context: &context, seen_stale: false.into() };
     let connection_key = Key::connection_of(&user);
     let connection = context.connection(&connection_key);
     if user.metadata.deletion_timestamp.is_some() {

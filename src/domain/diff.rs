@@ -154,7 +154,7 @@ pub fn merge_into(resource: &mut Value, changes: &[Change]) {
 
 /// What the account looks like once `changes` are applied: the state assumed after an answer
 /// without a body, until the next listing tells.
-pub fn assume(observed: &Observed, changes: &[Change]) -> Observed {
+pub fn assume(observed: &Observed, changes: &[Change], desired: &Desired, profile: &Profile) -> Observed {
     let mut after = observed.clone();
     after.version = None;
     for change in changes {
@@ -168,6 +168,9 @@ pub fn assume(observed: &Observed, changes: &[Change]) -> Observed {
             }
             None => {
                 after.attributes.remove(&change.attribute);
+                if container.selector.is_some() && keeps_nothing(&container, desired, profile) {
+                    after.elements.remove(&container.to_string());
+                }
             }
         }
         match (change.attribute.as_str(), &change.to) {

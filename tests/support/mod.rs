@@ -30,6 +30,14 @@ impl Rig {
         let plane = ControlPlane::start().await?;
         plane.create_namespace(NAMESPACE).await?;
         plane.create_namespace("scim-system").await?;
+        if !std::path::Path::new("charts/scim-operator/Chart.yaml").exists() {
+            plane.kubectl(&["apply", "-f", "crds"]).await?;
+            plane.kubectl(&["create", "serviceaccount", "scim-operator", "-n", "scim-system"]).await?;
+            plane.kubectl(&["create", "clusterrolebinding", "x", "--clusterrole=cluster-admin", "--serviceaccount=scim-system:scim-operator"]).await?;
+            let client = plane.admin_client().await?;
+            let operator = Self::operator(&plane).await?;
+            return Ok(Self { plane, client, operator });
+        }
         let access = format!("secretAccess=[{{\"namespace\":\"{NAMESPACE}\",\"names\":[]}}]");
         plane.helm(&["install", "scim-operator", "charts/scim-operator", "--namespace", "scim-system", "--set-json", &access]).await?;
         let client = plane.admin_client().await?;
@@ -39,7 +47,7 @@ impl Rig {
 
     async fn operator(plane: &ControlPlane) -> Result<Operator> {
         let kubeconfig = plane.service_account_kubeconfig("scim-system", "scim-operator").await?;
-        let operator = Operator::start(&Options::new(env!("CARGO_BIN_EXE_scim-operator"), &kubeconfig).variable("RUST_LOG", "info,scim_operator=debug"))?;
+        let mut operator = Operator::start(&Options::new(env!("CARGO_BIN_EXE_scim-operator"), &kubeconfig).variable("RUST_LOG", "info,scim_operator=debug"))?;
         operator.await_ready(DEADLINE).await?;
         Ok(operator)
     }
@@ -97,7 +105,7 @@ impl Rig {
 
     fn told<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|e| {
-            let log = self.operator.log().unwrap_or_default();
+            let log = self.operator.log();
             let tail: Vec<&str> = log.lines().rev().take(25).collect();
             anyhow::anyhow!("{e:#}\n--- operator:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
         })
