@@ -9,10 +9,17 @@ use anyhow::{Result, ensure};
 use scim_operator_harness::RecordingProxy;
 use scim_operator_harness::judge::judge;
 use scim_operator_harness::servers::ThirdParty;
+use scim_sim::{SimConfig, Simulator};
 use serde_json::{Value, json};
 use support::{Backend, Rig, TOKEN, person, writes_since};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_on_the_cybsafe_simulator() -> Result<()> {
+    let simulator = Simulator::start(SimConfig { tokens: vec![TOKEN.into()], ..SimConfig::default() }).await?;
+    life(&simulator.base_url(), "CybSafe").await
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_life_on_scim2_server() -> Result<()> {
@@ -75,13 +82,13 @@ async fn life(base: &str, profile: &str) -> Result<()> {
 
     // Edited outside: the next sync finds it, and one PATCH puts it right. An attribute that the
     // spec never mentioned is left as the outsider set it.
-    backend.patch(&id, json!([{"op": "replace", "path": format!("{ENTERPRISE}:department"), "value": "Poaching"}, {"op": "add", "path": "nickName", "value": "Countess"}])).await?;
+    backend.patch(&id, json!([{"op": "replace", "path": format!("{ENTERPRISE}:department"), "value": "Poaching"}, {"op": "add", "path": "locale", "value": "it-IT"}])).await?;
     let mark = proxy.mark();
     rig.sync("drift").await?;
     rig.user_is("ada", "Synced", "True", "DriftCorrected").await?;
     ensure!(writes_since(&proxy, mark) == ["PATCH"]);
     let account = backend.user("ada.king@example.com").await?;
-    ensure!(account[ENTERPRISE]["department"] == "Analysis" && account["nickName"] == "Countess", "{account}");
+    ensure!(account[ENTERPRISE]["department"] == "Analysis" && account["locale"] == "it-IT", "{account}");
 
     // Archived outside: reactivated.
     backend.patch(&id, json!([{"op": "replace", "path": "active", "value": false}])).await?;

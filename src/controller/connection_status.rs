@@ -10,7 +10,7 @@ use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{CapabilitiesStatus, Mode, ScimConnection, ScimConnectionStatus, UserCounts};
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
-use crate::controller::live::{Connection, Memory, State};
+use crate::controller::live::{Connection, Memory, Phase, State};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 
@@ -20,6 +20,11 @@ use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 /// When the API server does not take it.
 pub async fn report(object: &ScimConnection, context: &Context, connection: &Connection, memory: &mut Memory, outcome: Result<(), &Trouble>) -> Result<(), kube::Error> {
     let before = memory.reported.clone().or_else(|| object.status.clone()).unwrap_or_default();
+    let counts = counts(context, connection);
+    if !memory.counted && connection.outcomes().len() >= counts.desired as usize && matches!(connection.phase(), Phase::Ready(_)) {
+        memory.counted = true;
+        tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
+    }
     let verdicts = verdicts(object, memory, outcome);
     let now = Time(jiff::Timestamp::now());
     let next = ScimConnectionStatus {
@@ -40,7 +45,7 @@ pub async fn report(object: &ScimConnection, context: &Context, connection: &Con
                 .into(),
             })
         }),
-        users: Some(counts(context, connection)),
+        users: if memory.counted || before.users.is_none() { Some(counts) } else { before.users },
         groups: before.groups,
         held_plan: before.held_plan.clone(),
         last_full_sync: memory.last_full_sync.map(Time).or_else(|| before.last_full_sync.clone()),

@@ -82,6 +82,8 @@ pub struct Memory {
     pub answered: Option<String>,
     /// The status that was last written, which the watch may not have shown yet.
     pub reported: Option<crate::api::ScimConnectionStatus>,
+    /// Every user was looked at once since the start: until then the counts of before still hold.
+    pub counted: bool,
     /// Failed tries in a row.
     pub failures: u32,
     /// When to try again; a wake before that is about counts only.

@@ -4,6 +4,7 @@
 //! leaves as an [`Outcome`] or a [`ScimError`].
 
 mod bulk;
+mod checks;
 mod members;
 mod read;
 mod stamp;

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::checks::{check, check_precondition, conflict, lower_user_name, namesake, normalize};
 use super::{Context, Outcome, members, stamp};
 use crate::ReactivationReply;
 use crate::error::ScimError;
-use crate::filter::same_user_name;
 use crate::patch::{self, PatchRules, Verb};
 use crate::projection::Projection;
 use crate::rules;
@@ -195,101 +195,12 @@ pub(crate) fn leave_groups(store: &mut Store, user: &str) {
 }
 
 /// The attributes of the client, without those of the server.
-fn essence(row: &Row) -> Map<String, Value> {
+pub(super) fn essence(row: &Row) -> Map<String, Value> {
     let mut document = row.body.clone();
     for name in ["id", "schemas", "meta"] {
         document.remove(name);
     }
     document
-}
-
-fn normalize(
-    context: &Context<'_>,
-    resource: Resource,
-    document: &mut Map<String, Value>,
-) -> Result<(), ScimError> {
-    match resource {
-        Resource::User => lower_user_name(context, document),
-        Resource::Group => {
-            let listed = document
-                .get("members")
-                .and_then(Value::as_array)
-                .map_or(0, Vec::len);
-            members::check_cap(listed, context.faults)?;
-            members::deduplicate(document);
-        }
-    }
-    Ok(())
-}
-
-fn lower_user_name(context: &Context<'_>, document: &mut Map<String, Value>) {
-    if context.faults.lowercase_user_name
-        && let Some(Value::String(name)) = document.get_mut("userName")
-    {
-        *name = name.to_lowercase();
-    }
-}
-
-/// Everything that must hold before a document is stored.
-fn check(
-    store: &Store,
-    context: &Context<'_>,
-    resource: Resource,
-    document: &Map<String, Value>,
-    existing: Option<&Row>,
-) -> Result<(), ScimError> {
-    rules::check(resource, document, context.dialect)
-        .map_err(|violation| ScimError::invalid_value(violation.detail()))?;
-    if resource == Resource::Group {
-        return members::check_known(document, existing.map(|row| &row.body), &store.users);
-    }
-    let Some(existing) = existing else {
-        return Ok(());
-    };
-    if namesake(store, context, document, Some(existing.id())).is_some() {
-        return Err(conflict(context));
-    }
-    if context.faults.archived_users_refuse_edits && !existing.is_active() {
-        let (mut before, mut after) = (essence(existing), document.clone());
-        before.remove("active");
-        after.remove("active");
-        if before != after {
-            return Err(ScimError::new(400, "an archived user cannot be edited"));
-        }
-    }
-    Ok(())
-}
-
-/// Another user of the same name.
-fn namesake<'a>(
-    store: &'a Store,
-    context: &Context<'_>,
-    document: &Map<String, Value>,
-    except: Option<&str>,
-) -> Option<&'a Row> {
-    let name = document.get("userName").and_then(Value::as_str)?;
-    store
-        .users
-        .named(name)
-        .filter(|row| Some(row.id()) != except)
-        .find(|row| same_user_name(row.text("userName"), name, context.faults))
-}
-
-fn conflict(context: &Context<'_>) -> ScimError {
-    let detail = "userName is taken";
-    match context.faults.conflict_status {
-        Some(status) => ScimError::new(status, detail),
-        None => ScimError::uniqueness(detail),
-    }
-}
-
-fn check_precondition(context: &Context<'_>, row: &Row) -> Result<(), ScimError> {
-    match (context.if_match, context.style().etag(row)) {
-        (Some(wanted), Some(etag)) if wanted != "*" && !wanted.contains(&etag) => {
-            Err(ScimError::new(412, "the resource has changed"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Stores a changed document; one that is the same keeps its version and time.

@@ -1,0 +1,96 @@
+//! Bulk (RFC 7644 §3.7).
+
+use scim_sim::BulkLimits;
+use serde_json::{Value, json};
+
+use crate::support::{Rig, group, user};
+
+fn bulk(operations: &Value, fail_on_errors: Option<u64>) -> Value {
+    json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "failOnErrors": fail_on_errors, "Operations": operations,
+    })
+}
+
+async fn rig() -> Rig {
+    let rig = Rig::new().await;
+    rig.sim
+        .dialect()
+        .update(|dialect| dialect.bulk = Some(BulkLimits::default()));
+    rig
+}
+
+#[tokio::test]
+async fn bulk_is_off_unless_switched_on() {
+    let rig = Rig::new().await;
+    assert_eq!(rig.post("Bulk", &bulk(&json!([]), None)).await.status, 501);
+}
+
+#[tokio::test]
+async fn each_operation_has_its_own_result() {
+    let rig = rig().await;
+    let old = rig.add_user("old").await;
+    let patch = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "city", "value": "Oslo"}],
+    });
+    let answer = rig
+        .post("Bulk", &bulk(&json!([
+            {"method": "POST", "path": "/Users", "bulkId": "u", "data": user("ada")},
+            {"method": "POST", "path": "/Groups", "bulkId": "g", "data": group("g", &["bulkId:u"])},
+            {"method": "PATCH", "path": "/Users/bulkId:u", "data": patch},
+            {"method": "POST", "path": "/Users", "bulkId": "twin", "data": user("ADA")},
+            {"method": "DELETE", "path": format!("/Users/{old}")},
+            {"method": "POST", "path": "/Users", "data": user("eve")},
+        ]), None))
+        .await;
+    assert_eq!(answer.status, 200);
+    let results = answer.body["Operations"].as_array().unwrap();
+    let statuses: Vec<_> = results
+        .iter()
+        .map(|result| result["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["201", "201", "200", "409", "204", "400"]);
+    let ada = rig.sim.user_by_name("ada").unwrap();
+    assert_eq!(ada["city"], "Oslo");
+    assert_eq!(
+        (&results[0]["bulkId"], &results[0]["location"]),
+        (&json!("u"), &ada["meta"]["location"])
+    );
+    assert_eq!(rig.sim.groups()[0]["members"][0]["value"], ada["id"]);
+    assert_eq!(results[3]["response"]["scimType"], "uniqueness");
+    assert!(rig.sim.user(&old).is_none());
+}
+
+#[tokio::test]
+async fn fail_on_errors_stops_and_limits_are_enforced() {
+    let rig = rig().await;
+    let create = |name: &str| json!({"method": "POST", "path": "/Users", "bulkId": name, "data": user(name)});
+    let operations = json!([create("a"), create("a"), create("b")]);
+    let answer = rig.post("Bulk", &bulk(&operations, Some(1))).await;
+    assert_eq!(answer.body["Operations"].as_array().unwrap().len(), 2);
+    assert!(rig.sim.user_by_name("b").is_none());
+    for limits in [
+        BulkLimits {
+            max_operations: 2,
+            ..BulkLimits::default()
+        },
+        BulkLimits {
+            max_payload_size: 100,
+            ..BulkLimits::default()
+        },
+    ] {
+        rig.sim
+            .dialect()
+            .update(|dialect| dialect.bulk = Some(limits));
+        assert_eq!(
+            rig.post("Bulk", &bulk(&operations, None)).await.refusal(),
+            (413, "")
+        );
+    }
+    let other = json!({"schemas": [], "Operations": []});
+    assert_eq!(
+        rig.post("Bulk", &other).await.refusal(),
+        (400, "invalidSyntax")
+    );
+}
