@@ -63,9 +63,16 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     tracing::info!("listening {bound}");
     let client = Client::try_default().await?;
     let version = client.apiserver_version().await?;
-    tracing::info!(kubernetes = version.git_version, operator = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(
+        kubernetes = version.git_version,
+        operator = env!("CARGO_PKG_VERSION"),
+        "started"
+    );
     readiness.set();
-    let options = Options { allow_local_endpoints: arguments.allow_local_endpoints, use_system_proxy: arguments.use_system_proxy };
+    let options = Options {
+        allow_local_endpoints: arguments.allow_local_endpoints,
+        use_system_proxy: arguments.use_system_proxy,
+    };
     run(client, options, asked_to_stop()).await;
     tracing::info!("stopped");
     Ok(())

@@ -25,10 +25,25 @@ impl Readiness {
 /// When the address cannot be bound.
 pub async fn serve(address: SocketAddr, readiness: Readiness) -> std::io::Result<SocketAddr> {
     let ready = move || {
-        let status = if readiness.0.load(Ordering::Relaxed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        async move { (status, if status == StatusCode::OK { "ok\n" } else { "the API server has not answered yet\n" }) }
+        let status = if readiness.0.load(Ordering::Relaxed) {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        async move {
+            (
+                status,
+                if status == StatusCode::OK {
+                    "ok\n"
+                } else {
+                    "the API server has not answered yet\n"
+                },
+            )
+        }
     };
-    let app = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
+    let app = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready));
     let listener = tokio::net::TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     tokio::spawn(async move {

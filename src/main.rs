@@ -7,6 +7,8 @@ use scim_operator::app::{Arguments, start};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // First thing: rustls refuses to guess between providers once two are linked in.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| "a TLS provider is installed already")?;
     start(Arguments::parse()).await
 }

@@ -12,7 +12,11 @@ use serde_json::json;
 use support::{DEADLINE, Rig, TOKEN, person, writes_since};
 
 async fn simulator() -> Result<Simulator> {
-    Ok(Simulator::start(SimConfig { tokens: vec![TOKEN.into()], ..SimConfig::default() }).await?)
+    Ok(Simulator::start(SimConfig {
+        tokens: vec![TOKEN.into()],
+        ..SimConfig::default()
+    })
+    .await?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,21 +27,29 @@ async fn every_trouble_has_its_reason_and_heals_by_itself() -> Result<()> {
 
     // No Secret, no key, no token in it.
     rig.connect(&proxy.url(), json!({})).await?;
-    rig.connection_is("Authenticated", "False", "SecretNotFound").await?;
+    rig.connection_is("Authenticated", "False", "SecretNotFound")
+        .await?;
     rig.set_secret(json!({"other": "x"})).await?;
-    rig.connection_is("Authenticated", "False", "KeyNotFound").await?;
+    rig.connection_is("Authenticated", "False", "KeyNotFound")
+        .await?;
     rig.set_secret(json!({"token": "two words"})).await?;
-    rig.connection_is("Authenticated", "False", "TokenMalformed").await?;
-    ensure!(proxy.requests().is_empty(), "nothing may be sent without a token");
+    rig.connection_is("Authenticated", "False", "TokenMalformed")
+        .await?;
+    ensure!(
+        proxy.requests().is_empty(),
+        "nothing may be sent without a token"
+    );
 
     // The wrong token, then the right one: acted upon without a restart.
     rig.set_token("wrong").await?;
-    rig.connection_is("Authenticated", "False", "Unauthorized").await?;
+    rig.connection_is("Authenticated", "False", "Unauthorized")
+        .await?;
     let before = std::time::Instant::now();
     rig.set_token(TOKEN).await?;
     rig.connection_is("Ready", "True", "Connected").await?;
     println!("from new token to Ready: {:?}", before.elapsed());
-    rig.connection_is("Authenticated", "True", "TokenAccepted").await?;
+    rig.connection_is("Authenticated", "True", "TokenAccepted")
+        .await?;
 
     rig.declare("ada", person("ada@example.com")).await?;
     rig.declare("bob", person("bob@example.com")).await?;
@@ -48,17 +60,20 @@ async fn every_trouble_has_its_reason_and_heals_by_itself() -> Result<()> {
     // Rotation at the backend: users in step are not written to while it lasts.
     simulator.set_token("rotated");
     rig.sync("after-rotation").await?;
-    rig.connection_is("Authenticated", "False", "Unauthorized").await?;
+    rig.connection_is("Authenticated", "False", "Unauthorized")
+        .await?;
     rig.set_token("rotated").await?;
     rig.connection_is("Ready", "True", "Connected").await?;
 
     // Gone, and back.
     proxy.set_down(true);
     rig.sync("gone").await?;
-    rig.connection_is("Reachable", "False", "Unreachable").await?;
+    rig.connection_is("Reachable", "False", "Unreachable")
+        .await?;
     // A user that is declared meanwhile is told once, and provisioned when the backend is back.
     rig.declare("eve", person("eve@example.com")).await?;
-    rig.user_is("eve", "Ready", "False", "ConnectionNotReady").await?;
+    rig.user_is("eve", "Ready", "False", "ConnectionNotReady")
+        .await?;
     proxy.set_down(false);
     rig.connection_is("Ready", "True", "Connected").await?;
     rig.settled("eve").await?;
@@ -69,10 +84,16 @@ async fn every_trouble_has_its_reason_and_heals_by_itself() -> Result<()> {
     rig.connection_is("Reachable", "False", "NotScim").await?;
     simulator.faults().reset();
     rig.connection_is("Ready", "True", "Connected").await?;
-    ensure!((rig.version("ada").await?, rig.version("bob").await?) == versions, "users in step were written to during outages");
+    ensure!(
+        (rig.version("ada").await?, rig.version("bob").await?) == versions,
+        "users in step were written to during outages"
+    );
 
     let log = rig.operator.log();
-    ensure!(!log.contains(TOKEN) && !log.contains("rotated\"") && !log.contains("example.com"), "the log holds the token or personal data");
+    ensure!(
+        !log.contains(TOKEN) && !log.contains("rotated\"") && !log.contains("example.com"),
+        "the log holds the token or personal data"
+    );
     Ok(())
 }
 
@@ -87,8 +108,14 @@ async fn suspend_dry_run_and_namespaces_are_obeyed() -> Result<()> {
     rig.declare("ada", person("ada@example.com")).await?;
     let user = rig.user_is("ada", "Ready", "False", "DryRun").await?;
     let plan = user.status.and_then(|s| s.plan).expect("a plan is shown");
-    ensure!(plan.action == "Create" && plan.attributes.contains(&"userName".to_owned()), "{plan:?}");
-    ensure!(simulator.users().is_empty() && proxy.writes().is_empty(), "DryRun wrote to the backend");
+    ensure!(
+        plan.action == "Create" && plan.attributes.contains(&"userName".to_owned()),
+        "{plan:?}"
+    );
+    ensure!(
+        simulator.users().is_empty() && proxy.writes().is_empty(),
+        "DryRun wrote to the backend"
+    );
 
     let change = |spec| rig_patch(&rig, spec);
     change(json!({"mode": "Enforce"})).await?;
@@ -98,9 +125,17 @@ async fn suspend_dry_run_and_namespaces_are_obeyed() -> Result<()> {
     change(json!({"suspend": true})).await?;
     rig.connection_is("Ready", "False", "Suspended").await?;
     let mark = proxy.mark();
-    rig.edit("ada", json!({"title": null, "enterprise": {"department": "Analysis"}})).await?;
-    rig.user_is("ada", "Ready", "False", "ConnectionNotReady").await?;
-    ensure!(proxy.since(mark).is_empty(), "a suspended connection sent something");
+    rig.edit(
+        "ada",
+        json!({"title": null, "enterprise": {"department": "Analysis"}}),
+    )
+    .await?;
+    rig.user_is("ada", "Ready", "False", "ConnectionNotReady")
+        .await?;
+    ensure!(
+        proxy.since(mark).is_empty(),
+        "a suspended connection sent something"
+    );
     change(json!({"suspend": false})).await?;
     rig.settled("ada").await?;
     ensure!(writes_since(&proxy, mark) == ["PATCH"]);
@@ -112,16 +147,34 @@ async fn suspend_dry_run_and_namespaces_are_obeyed() -> Result<()> {
     spec["connectionRef"] = json!({"name": "scim", "namespace": "identity"});
     let mut object = manifest;
     object["spec"] = spec;
-    rig.plane.kubectl_with_input(&["apply", "-f", "-"], &object.to_string()).await?;
+    rig.plane
+        .kubectl_with_input(&["apply", "-f", "-"], &object.to_string())
+        .await?;
     let team = kube::Api::<scim_operator::api::ScimUser>::namespaced(rig.client.clone(), "team");
-    wait::wait_for_condition(team.clone(), "tim", "Valid", "False", Some("ConnectionNotAllowed"), DEADLINE).await?;
+    wait::wait_for_condition(
+        team.clone(),
+        "tim",
+        "Valid",
+        "False",
+        Some("ConnectionNotAllowed"),
+        DEADLINE,
+    )
+    .await?;
     change(json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"scim": "yes"}}}})).await?;
-    rig.plane.kubectl(&["label", "namespace", "team", "scim=yes"]).await?;
+    rig.plane
+        .kubectl(&["label", "namespace", "team", "scim=yes"])
+        .await?;
     wait::wait_for_condition(team, "tim", "Ready", "True", Some("Synced"), DEADLINE).await?;
     Ok(())
 }
 
 async fn rig_patch(rig: &Rig, spec: serde_json::Value) -> Result<()> {
-    rig.connections().patch("scim", &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await?;
+    rig.connections()
+        .patch(
+            "scim",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"spec": spec})),
+        )
+        .await?;
     Ok(())
 }

@@ -18,16 +18,50 @@ use super::common::{DeletionPolicy, SecretKeyRef};
     shortname = "sconn",
     category = "scim",
     derive = "PartialEq",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Profile", type_ = "string", json_path = ".spec.profile"),
-    printcolumn(name = "Users", type_ = "integer", json_path = ".status.users.provisioned"),
-    printcolumn(name = "Invalid", type_ = "integer", json_path = ".status.users.invalid"),
-    printcolumn(name = "Archived", type_ = "integer", json_path = ".status.users.archived"),
+    printcolumn(
+        name = "Users",
+        type_ = "integer",
+        json_path = ".status.users.provisioned"
+    ),
+    printcolumn(
+        name = "Invalid",
+        type_ = "integer",
+        json_path = ".status.users.invalid"
+    ),
+    printcolumn(
+        name = "Archived",
+        type_ = "integer",
+        json_path = ".status.users.archived"
+    ),
     printcolumn(name = "Held", type_ = "integer", json_path = ".status.heldPlan.count"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Endpoint", type_ = "string", json_path = ".spec.endpoint", priority = 1),
-    printcolumn(name = "Last Sync", type_ = "date", json_path = ".status.lastFullSync", priority = 1)
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Endpoint",
+        type_ = "string",
+        json_path = ".spec.endpoint",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Last Sync",
+        type_ = "date",
+        json_path = ".status.lastFullSync",
+        priority = 1
+    )
 )]
 #[x_kube(
     validation = ("self.endpoint.startsWith('https://') || (has(self.insecure) && self.insecure)", "endpoint must be an https URL; plain http needs insecure: true"),
@@ -36,7 +70,10 @@ use super::common::{DeletionPolicy, SecretKeyRef};
 #[serde(rename_all = "camelCase")]
 pub struct ScimConnectionSpec {
     /// Base URL of the SCIM service, with or without the trailing slash.
-    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"))]
+    #[schemars(
+        length(min = 8, max = 2048),
+        regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    )]
     pub endpoint: String,
     /// The Secret with the bearer token; always in this namespace. Watched: a new token is used at once.
     pub token_secret_ref: SecretKeyRef,
@@ -56,7 +93,10 @@ pub struct ScimConnectionSpec {
     pub attribute_mapping: Vec<AttributeMapping>,
     /// Marks the accounts that this connection owns, inside their `externalId`. Default `<namespace>/<name>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9_./]*$"))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9_./]*$")
+    )]
     #[x_kube(validation = ("self == oldSelf", "ownerId is immutable"))]
     pub owner_id: Option<String>,
     /// Namespaces whose resources may use this connection.
@@ -216,7 +256,11 @@ pub struct DeprovisionGuard {
 
 impl Default for DeprovisionGuard {
     fn default() -> Self {
-        Self { max_percent: 10, minimum: 5, window: "1h".into() }
+        Self {
+            max_percent: 10,
+            minimum: 5,
+            window: "1h".into(),
+        }
     }
 }
 
@@ -231,7 +275,9 @@ pub struct Sync {
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { interval: "30m".into() }
+        Self {
+            interval: "30m".into(),
+        }
     }
 }
 
@@ -249,7 +295,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_second: 10, max_in_flight: 2 }
+        Self {
+            requests_per_second: 10,
+            max_in_flight: 2,
+        }
     }
 }
 

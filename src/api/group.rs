@@ -20,15 +20,49 @@ use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef};
     derive = "PartialEq",
     selectable = ".spec.displayName",
     selectable = ".spec.connectionRef.name",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Members", type_ = "integer", json_path = ".status.members.synced"),
-    printcolumn(name = "Pending", type_ = "integer", json_path = ".status.members.pending"),
-    printcolumn(name = "Connection", type_ = "string", json_path = ".spec.connectionRef.name"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "DisplayName", type_ = "string", json_path = ".spec.displayName", priority = 1),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Members",
+        type_ = "integer",
+        json_path = ".status.members.synced"
+    ),
+    printcolumn(
+        name = "Pending",
+        type_ = "integer",
+        json_path = ".status.members.pending"
+    ),
+    printcolumn(
+        name = "Connection",
+        type_ = "string",
+        json_path = ".spec.connectionRef.name"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "DisplayName",
+        type_ = "string",
+        json_path = ".spec.displayName",
+        priority = 1
+    ),
     printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
-    printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan.action", priority = 1)
+    printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".status.plan.action",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ScimGroupSpec {

@@ -20,14 +20,44 @@ use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef};
     derive = "PartialEq",
     selectable = ".spec.userName",
     selectable = ".spec.connectionRef.name",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Archived", type_ = "string", json_path = ".status.conditions[?(@.type==\"Archived\")].status"),
-    printcolumn(name = "Connection", type_ = "string", json_path = ".spec.connectionRef.name"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "UserName", type_ = "string", json_path = ".spec.userName", priority = 1),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Archived",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Archived\")].status"
+    ),
+    printcolumn(
+        name = "Connection",
+        type_ = "string",
+        json_path = ".spec.connectionRef.name"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "UserName",
+        type_ = "string",
+        json_path = ".spec.userName",
+        priority = 1
+    ),
     printcolumn(name = "Id", type_ = "string", json_path = ".status.id", priority = 1),
-    printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan.action", priority = 1)
+    printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".status.plan.action",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ScimUserSpec {
@@ -138,7 +168,9 @@ pub struct Name {
 }
 
 /// Types of e-mail and postal addresses (RFC 7643 §4.1.2).
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressType {
     /// At work.
@@ -150,7 +182,9 @@ pub enum AddressType {
 }
 
 /// Types of telephone numbers (RFC 7643 §4.1.2).
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum PhoneType {
     /// At work.

@@ -49,30 +49,59 @@ pub enum Applied {
 ///
 /// # Errors
 /// When the API server does not take the write-ahead mark of a create.
-pub async fn apply(pass: &Pass<'_>, connection: &Connection, ready: &Ready, valid: &Valid, plan: Plan, adopted: bool) -> Result<Applied, kube::Error> {
+pub async fn apply(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    valid: &Valid,
+    plan: Plan,
+    adopted: bool,
+) -> Result<Applied, kube::Error> {
     let desired = &valid.desired;
     Ok(match plan {
         Plan::Noop(account) => {
-            let reason = if adopted { Reason::Adopted } else { Reason::UpToDate };
-            Applied::Done { account, reason, attributes: Vec::new() }
+            let reason = if adopted {
+                Reason::Adopted
+            } else {
+                Reason::UpToDate
+            };
+            Applied::Done {
+                account,
+                reason,
+                attributes: Vec::new(),
+            }
         }
         Plan::Blocked(identity) => Applied::Blocked(identity),
         Plan::Create => create(pass, connection, ready, desired).await?,
-        Plan::Update { account, changes, cause } => {
+        Plan::Update {
+            account,
+            changes,
+            cause,
+        } => {
             let reason = match cause {
                 Cause::Spec => Reason::Updated,
                 Cause::Drift => Reason::DriftCorrected,
                 Cause::Adoption => Reason::Adopted,
             };
             match update(connection, ready, desired, &account, &changes).await {
-                Ok(account) => Applied::Done { account, reason, attributes: changes.into_iter().map(|c| c.attribute).collect() },
+                Ok(account) => Applied::Done {
+                    account,
+                    reason,
+                    attributes: changes.into_iter().map(|c| c.attribute).collect(),
+                },
                 Err(ScimError::NotFound) => {
                     connection.directory().remove(&account.id);
                     Applied::LookAgain
                 }
                 // Changed under us: what we know of the account is old.
-                Err(error) if error == ScimError::PreconditionFailed || error.scim_type() == Some(ScimType::NoTarget) => {
-                    if pass.seen_stale.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                Err(error)
+                    if error == ScimError::PreconditionFailed
+                        || error.scim_type() == Some(ScimType::NoTarget) =>
+                {
+                    if pass
+                        .seen_stale
+                        .swap(true, std::sync::atomic::Ordering::Relaxed)
+                    {
                         return Ok(Applied::Failed(error));
                     }
                     refresh(connection, ready, &account.id).await;
@@ -84,16 +113,29 @@ pub async fn apply(pass: &Pass<'_>, connection: &Connection, ready: &Ready, vali
     })
 }
 
-async fn create(pass: &Pass<'_>, connection: &Connection, ready: &Ready, desired: &Desired) -> Result<Applied, kube::Error> {
+async fn create(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+) -> Result<Applied, kube::Error> {
     let echo = connection.directory().external_id_echo();
-    let marked = pass.user.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(crate::api::ANNOTATION_CREATING));
+    let marked = pass
+        .user
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|a| a.contains_key(crate::api::ANNOTATION_CREATING));
     if echo == ExternalIdEcho::NotEchoed && !marked {
         finalizer::mark_creating(pass, true).await?;
     }
     let body = diff::create_body(desired, &ready.profile);
     match ready.client.create(ResourceKind::User, &body).await {
         Ok(created) => {
-            let account = created.resource.as_ref().and_then(|r| Observed::read(r, &ready.profile));
+            let account = created
+                .resource
+                .as_ref()
+                .and_then(|r| Observed::read(r, &ready.profile));
             let Some(account) = account else {
                 // Accepted without a body (RFC 7644 allows it, RFC 9967 makes it usual): find it.
                 connection.doubt_create(&pass.uid);
@@ -114,7 +156,11 @@ async fn create(pass: &Pass<'_>, connection: &Connection, ready: &Ready, desired
                     Err(error) => return Ok(Applied::Failed(error)),
                 }
             };
-            Ok(Applied::Done { account, reason: Reason::Created, attributes })
+            Ok(Applied::Done {
+                account,
+                reason: Reason::Created,
+                attributes,
+            })
         }
         Err(error) if error.possibly_applied() => {
             connection.doubt_create(&pass.uid);
@@ -138,23 +184,48 @@ fn taken(error: &ScimError) -> bool {
 fn settled_changes(desired: &Desired, account: &Observed, ready: &Ready) -> Vec<Change> {
     let empty = std::collections::BTreeSet::new();
     let managed = desired.attributes.keys().cloned().collect();
-    let knowledge = diff::Knowledge { managed: &managed, echoed: &empty, spec_changed: false };
+    let knowledge = diff::Knowledge {
+        managed: &managed,
+        echoed: &empty,
+        spec_changed: false,
+    };
     diff::changes(desired, account, &ready.profile, knowledge)
 }
 
-async fn update(connection: &Connection, ready: &Ready, desired: &Desired, account: &Observed, changes: &[Change]) -> Result<Observed, ScimError> {
+async fn update(
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+    account: &Observed,
+    changes: &[Change],
+) -> Result<Observed, ScimError> {
     let version = account.version.as_deref().filter(|_| ready.etag);
     let answer: Option<Value> = if ready.patch {
         let patch = diff::patch(changes, desired, account, &ready.profile);
-        ready.client.patch(ResourceKind::User, &account.id, &patch, version).await?
+        ready
+            .client
+            .patch(ResourceKind::User, &account.id, &patch, version)
+            .await?
     } else {
         // GET, merge, PUT: never a PUT from the spec alone, which would clear what is not ours.
         let mut resource = ready.client.get(ResourceKind::User, &account.id).await?;
-        let version = crate::scim::types::version_of(&resource).map(str::to_owned).filter(|_| ready.etag);
+        let version = crate::scim::types::version_of(&resource)
+            .map(str::to_owned)
+            .filter(|_| ready.etag);
         diff::merge_into(&mut resource, changes);
-        ready.client.replace(ResourceKind::User, &account.id, &resource, version.as_deref()).await?
+        ready
+            .client
+            .replace(
+                ResourceKind::User,
+                &account.id,
+                &resource,
+                version.as_deref(),
+            )
+            .await?
     };
-    let seen = answer.as_ref().and_then(|resource| Observed::read(resource, &ready.profile));
+    let seen = answer
+        .as_ref()
+        .and_then(|resource| Observed::read(resource, &ready.profile));
     let after = seen.unwrap_or_else(|| diff::assume(account, changes, desired, &ready.profile));
     connection.directory().put(after.clone());
     Ok(after)

@@ -24,7 +24,9 @@ use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::profile::Profile;
 use crate::scim::limits::Limits;
-use crate::scim::{Client, ClientConfig, ErrorClass, ListQuery, ListingOptions, ResourceKind, ScimError, list_all};
+use crate::scim::{
+    Client, ClientConfig, ErrorClass, ListQuery, ListingOptions, ResourceKind, ScimError, list_all,
+};
 
 const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -35,7 +37,8 @@ pub type Trouble = Vec<Verdict>;
 /// The annotation by which a person or Flux asks for a reconcile now.
 pub fn requested(object: &impl Resource) -> Option<String> {
     let annotations = object.annotations();
-    let values = [ANNOTATION_RECONCILE_AT, ANNOTATION_FLUX_REQUESTED_AT].map(|name| annotations.get(name).cloned());
+    let values = [ANNOTATION_RECONCILE_AT, ANNOTATION_FLUX_REQUESTED_AT]
+        .map(|name| annotations.get(name).cloned());
     let joined: Vec<String> = values.into_iter().flatten().collect();
     (!joined.is_empty()).then(|| joined.join("/"))
 }
@@ -44,7 +47,10 @@ pub fn requested(object: &impl Resource) -> Option<String> {
 ///
 /// # Errors
 /// When its status cannot be written.
-pub async fn reconcile(object: Arc<ScimConnection>, context: Arc<Context>) -> Result<Action, kube::Error> {
+pub async fn reconcile(
+    object: Arc<ScimConnection>,
+    context: Arc<Context>,
+) -> Result<Action, kube::Error> {
     let key = Key::of(&*object);
     let (connection, new) = context.connection_or_new(&key);
     let spec_changed = connection.spec().is_some_and(|old| old != object.spec);
@@ -60,19 +66,41 @@ pub async fn reconcile(object: Arc<ScimConnection>, context: Arc<Context>) -> Re
         memory.failing_with = None;
         context.wake_users(connection.set_phase(Phase::NotReady(Reason::Suspended)));
         memory.answered = request;
-        connection_status::report(&object, &context, &connection, &mut memory, Err(&vec![])).await?;
+        connection_status::report(&object, &context, &connection, &mut memory, Err(&vec![]))
+            .await?;
         return Ok(Action::await_change());
     }
     let suspected = connection.suspected();
-    let wait = memory.not_before.map(|t| t.saturating_duration_since(Instant::now())).filter(|w| !w.is_zero());
+    let wait = memory
+        .not_before
+        .map(|t| t.saturating_duration_since(Instant::now()))
+        .filter(|w| !w.is_zero());
     let outcome = match (wait, memory.failing_with.clone()) {
         // Woken for the counts while waiting: the backend is not asked before its time.
-        (Some(_), Some(trouble)) if !asked && !spec_changed && !inputs_changed(&object, &context, &memory).await => Err(trouble),
+        (Some(_), Some(trouble))
+            if !asked && !spec_changed && !inputs_changed(&object, &context, &memory).await =>
+        {
+            Err(trouble)
+        }
         _ => {
-            let outcome = bring_up(&object, &context, &connection, &mut memory, asked || suspected).await;
+            let outcome = bring_up(
+                &object,
+                &context,
+                &connection,
+                &mut memory,
+                asked || suspected,
+            )
+            .await;
             if outcome.is_err() {
                 memory.failures += 1;
-                memory.not_before = Some(Instant::now() + crate::domain::retry::backoff(memory.failures - 1, LONGEST_WAIT, jitter()));
+                memory.not_before = Some(
+                    Instant::now()
+                        + crate::domain::retry::backoff(
+                            memory.failures - 1,
+                            LONGEST_WAIT,
+                            jitter(),
+                        ),
+                );
             }
             outcome
         }
@@ -86,22 +114,39 @@ pub async fn reconcile(object: Arc<ScimConnection>, context: Arc<Context>) -> Re
             context.wake_users(wake.iter().cloned());
             let interval = interval(&object.spec);
             let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
-            Action::requeue(interval.saturating_sub(since).max(Duration::from_millis(200)))
+            Action::requeue(
+                interval
+                    .saturating_sub(since)
+                    .max(Duration::from_millis(200)),
+            )
         }
         Err(trouble) => {
             let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
             memory.failing_with = Some(trouble.clone());
             context.wake_users(connection.set_phase(Phase::NotReady(reason)));
-            let wait = memory.not_before.map_or(LONGEST_WAIT, |t| t.saturating_duration_since(Instant::now()));
+            let wait = memory.not_before.map_or(LONGEST_WAIT, |t| {
+                t.saturating_duration_since(Instant::now())
+            });
             Action::requeue(wait.max(Duration::from_millis(100)))
         }
     };
-    connection_status::report(&object, &context, &connection, &mut memory, outcome.as_ref().map(|_| ())).await?;
+    connection_status::report(
+        &object,
+        &context,
+        &connection,
+        &mut memory,
+        outcome.as_ref().map(|_| ()),
+    )
+    .await?;
     Ok(action)
 }
 
 fn interval(spec: &ScimConnectionSpec) -> Duration {
-    Duration::from_secs(names::duration_seconds(&spec.sync.interval).unwrap_or(1800).max(1))
+    Duration::from_secs(
+        names::duration_seconds(&spec.sync.interval)
+            .unwrap_or(1800)
+            .max(1),
+    )
 }
 
 fn hash(token: &str) -> u64 {
@@ -117,46 +162,110 @@ async fn inputs_changed(object: &ScimConnection, context: &Context, memory: &Mem
     }
 }
 
-async fn inputs(object: &ScimConnection, context: &Context) -> Result<(SecretString, BuiltFrom), Trouble> {
+async fn inputs(
+    object: &ScimConnection,
+    context: &Context,
+) -> Result<(SecretString, BuiltFrom), Trouble> {
     let key = Key::of(object);
     let reference = &object.spec.token_secret_ref;
     let no_token = |reason, message: String| vec![Verdict::no(C::Authenticated, reason, message)];
-    let data = match context.watches.read(&key, "token", Kind::Secret, &reference.name).await {
+    let data = match context
+        .watches
+        .read(&key, "token", Kind::Secret, &reference.name)
+        .await
+    {
         Seen::Data(data) => data,
-        Seen::Absent => return Err(no_token(Reason::SecretNotFound, format!("Secret {} does not exist in this namespace", reference.name))),
+        Seen::Absent => {
+            return Err(no_token(
+                Reason::SecretNotFound,
+                format!("Secret {} does not exist in this namespace", reference.name),
+            ));
+        }
         Seen::Forbidden => {
-            let message = format!("the operator may not read Secret {}: name this namespace in the chart's secretAccess", reference.name);
+            let message = format!(
+                "the operator may not read Secret {}: name this namespace in the chart's secretAccess",
+                reference.name
+            );
             return Err(no_token(Reason::SecretNotFound, message));
         }
-        Seen::NotYet => return Err(no_token(Reason::SecretNotFound, format!("Secret {} could not be read yet", reference.name))),
+        Seen::NotYet => {
+            return Err(no_token(
+                Reason::SecretNotFound,
+                format!("Secret {} could not be read yet", reference.name),
+            ));
+        }
     };
-    let bytes = data.get(&reference.key).ok_or_else(|| no_token(Reason::KeyNotFound, format!("Secret {} has no key {}", reference.name, reference.key)))?;
+    let bytes = data.get(&reference.key).ok_or_else(|| {
+        no_token(
+            Reason::KeyNotFound,
+            format!("Secret {} has no key {}", reference.name, reference.key),
+        )
+    })?;
     // A trailing newline is what `echo token | base64` leaves, and never part of a token.
-    let token = std::str::from_utf8(bytes).ok().map(|t| t.trim_end_matches(['\r', '\n'])).filter(|t| !t.is_empty() && t.chars().all(|c| c.is_ascii_graphic()));
+    let token = std::str::from_utf8(bytes)
+        .ok()
+        .map(|t| t.trim_end_matches(['\r', '\n']))
+        .filter(|t| !t.is_empty() && t.chars().all(|c| c.is_ascii_graphic()));
     let token = token.ok_or_else(|| {
         no_token(Reason::TokenMalformed, format!("key {} of Secret {} is not a bearer token: it must be one line of visible ASCII without spaces", reference.key, reference.name))
     })?;
     let ca = match &object.spec.ca_bundle_ref {
         None => None,
         Some(bundle) => {
-            let seen = context.watches.read(&key, "ca", bundle.kind.into(), &bundle.name).await;
-            let found = if let Seen::Data(data) = seen { data.get(&bundle.key).cloned() } else { None };
+            let seen = context
+                .watches
+                .read(&key, "ca", bundle.kind.into(), &bundle.name)
+                .await;
+            let found = if let Seen::Data(data) = seen {
+                data.get(&bundle.key).cloned()
+            } else {
+                None
+            };
             Some(found.ok_or_else(|| {
-                vec![Verdict::no(C::Reachable, Reason::CaBundleInvalid, format!("caBundleRef: {} has no readable key {}", bundle.name, bundle.key))]
+                vec![Verdict::no(
+                    C::Reachable,
+                    Reason::CaBundleInvalid,
+                    format!(
+                        "caBundleRef: {} has no readable key {}",
+                        bundle.name, bundle.key
+                    ),
+                )]
             })?)
         }
     };
-    Ok((SecretString::from(token.to_owned()), BuiltFrom { spec: object.spec.clone(), token: hash(token), ca }))
+    Ok((
+        SecretString::from(token.to_owned()),
+        BuiltFrom {
+            spec: object.spec.clone(),
+            token: hash(token),
+            ca,
+        },
+    ))
 }
 
-async fn bring_up(object: &ScimConnection, context: &Context, connection: &Arc<Connection>, memory: &mut Memory, probe: bool) -> Result<Vec<Key>, Trouble> {
+async fn bring_up(
+    object: &ScimConnection,
+    context: &Context,
+    connection: &Arc<Connection>,
+    memory: &mut Memory,
+    probe: bool,
+) -> Result<Vec<Key>, Trouble> {
     let spec = &object.spec;
     let (token, built) = inputs(object, context).await?;
-    let profile = Profile::resolve(spec.profile, &spec.attribute_mapping)
-        .map_err(|error| vec![Verdict::no(C::Valid, Reason::SpecInvalid, format!("spec.{error}"))])?;
+    let profile = Profile::resolve(spec.profile, &spec.attribute_mapping).map_err(|error| {
+        vec![Verdict::no(
+            C::Valid,
+            Reason::SpecInvalid,
+            format!("spec.{error}"),
+        )]
+    })?;
     let rebuilt = memory.client.is_none() || memory.built_from.as_ref() != Some(&built);
     if rebuilt {
-        let moved = memory.built_from.as_ref().is_some_and(|old| old.spec.endpoint != spec.endpoint || old.spec.profile != spec.profile || old.spec.attribute_mapping != spec.attribute_mapping);
+        let moved = memory.built_from.as_ref().is_some_and(|old| {
+            old.spec.endpoint != spec.endpoint
+                || old.spec.profile != spec.profile
+                || old.spec.attribute_mapping != spec.attribute_mapping
+        });
         if moved {
             *connection.directory() = crate::directory::Directory::default();
             memory.listed = None;
@@ -167,13 +276,28 @@ async fn bring_up(object: &ScimConnection, context: &Context, connection: &Arc<C
         config.allow_local = context.options.allow_local_endpoints;
         config.use_system_proxy = context.options.use_system_proxy;
         config.insecure = spec.insecure;
-        config.limits = Limits { requests_per_second: spec.limits.requests_per_second, max_in_flight: spec.limits.max_in_flight };
-        let client = Client::new(config).map_err(|error| vec![Verdict::no(C::Reachable, Reason::EndpointRefused, format!("spec.endpoint: {error}"))])?;
+        config.limits = Limits {
+            requests_per_second: spec.limits.requests_per_second,
+            max_in_flight: spec.limits.max_in_flight,
+        };
+        let client = Client::new(config).map_err(|error| {
+            vec![Verdict::no(
+                C::Reachable,
+                Reason::EndpointRefused,
+                format!("spec.endpoint: {error}"),
+            )]
+        })?;
         memory.client = Some(client);
         memory.built_from = Some(built);
     }
-    let Some(client) = memory.client.clone() else { return Err(vec![]) };
-    if memory.discovery.as_ref().is_none_or(|(_, at)| at.elapsed() > DISCOVERY_AGE) {
+    let Some(client) = memory.client.clone() else {
+        return Err(vec![]);
+    };
+    if memory
+        .discovery
+        .as_ref()
+        .is_none_or(|(_, at)| at.elapsed() > DISCOVERY_AGE)
+    {
         memory.discovery = Some((client.discover().await, Instant::now()));
     }
     let due = memory.listed.is_none_or(|t| t.elapsed() >= interval(spec));
@@ -183,14 +307,25 @@ async fn bring_up(object: &ScimConnection, context: &Context, connection: &Arc<C
     if due || asked || probe {
         wake = listing(connection, memory, &client, &profile, spec).await?;
     } else if rebuilt || memory.failing_with.is_some() {
-        client.list(ResourceKind::User, &ListQuery::first(1)).await.map_err(|error| trouble(&error))?;
+        client
+            .list(ResourceKind::User, &ListQuery::first(1))
+            .await
+            .map_err(|error| trouble(&error))?;
     }
-    let capabilities = memory.discovery.as_ref().map(|(d, _)| d.capabilities.clone()).unwrap_or_default();
+    let capabilities = memory
+        .discovery
+        .as_ref()
+        .map(|(d, _)| d.capabilities.clone())
+        .unwrap_or_default();
     let ready = Ready {
         client,
         profile,
         spec: spec.clone(),
-        owner_id: names::owner_id(spec.owner_id.as_deref(), &connection.key.namespace, &connection.key.name),
+        owner_id: names::owner_id(
+            spec.owner_id.as_deref(),
+            &connection.key.namespace,
+            &connection.key.name,
+        ),
         patch: match spec.dialect.patch {
             Feature::Auto => capabilities.patch,
             Feature::Enabled => true,
@@ -206,37 +341,77 @@ async fn bring_up(object: &ScimConnection, context: &Context, connection: &Arc<C
     Ok(wake)
 }
 
-async fn listing(connection: &Connection, memory: &mut Memory, client: &Client, profile: &Profile, spec: &ScimConnectionSpec) -> Result<Vec<Key>, Trouble> {
+async fn listing(
+    connection: &Connection,
+    memory: &mut Memory,
+    client: &Client,
+    profile: &Profile,
+    spec: &ScimConnectionSpec,
+) -> Result<Vec<Key>, Trouble> {
     let mark = connection.directory().begin_listing();
     let mut accounts = Vec::new();
-    let options = ListingOptions { page_size: spec.dialect.page_size, ..ListingOptions::default() };
-    let result = list_all(client, ResourceKind::User, &options, |page| accounts.extend(page.iter().filter_map(|r| Observed::read(r, profile)))).await;
+    let options = ListingOptions {
+        page_size: spec.dialect.page_size,
+        ..ListingOptions::default()
+    };
+    let result = list_all(client, ResourceKind::User, &options, |page| {
+        accounts.extend(page.iter().filter_map(|r| Observed::read(r, profile)))
+    })
+    .await;
     let listing = result.map_err(|error| trouble(&error))?;
-    let difference = connection.directory().finish_listing(mark, accounts, listing.complete);
+    let difference = connection
+        .directory()
+        .finish_listing(mark, accounts, listing.complete);
     memory.listed = Some(Instant::now());
     memory.directory_verdict = Some(if listing.complete {
         memory.last_full_sync = Some(jiff::Timestamp::now());
-        Verdict::yes(C::DirectoryComplete, Reason::Complete, "every account was listed")
+        Verdict::yes(
+            C::DirectoryComplete,
+            Reason::Complete,
+            "every account was listed",
+        )
     } else {
         let why = listing.reason.unwrap_or("the listing ended early");
-        Verdict::no(C::DirectoryComplete, Reason::Truncated, format!("{why}; nothing is deprovisioned or created until a listing is complete"))
+        Verdict::no(
+            C::DirectoryComplete,
+            Reason::Truncated,
+            format!("{why}; nothing is deprovisioned or created until a listing is complete"),
+        )
     });
     // Drift costs what changed, not what exists: only owners of changed accounts are woken, and
     // those whose trouble a change at the backend may have ended.
     let outcomes = connection.outcomes();
-    let changed: std::collections::HashSet<&String> = difference.changed.iter().chain(&difference.missing).collect();
-    let touched = outcomes.iter().filter(|(_, o)| o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id)));
+    let changed: std::collections::HashSet<&String> = difference
+        .changed
+        .iter()
+        .chain(&difference.missing)
+        .collect();
+    let touched = outcomes.iter().filter(|(_, o)| {
+        o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
+    });
     Ok(touched.map(|(key, _)| key.clone()).collect())
 }
 
 /// The conditions that an error of the whole connection means.
 fn trouble(error: &ScimError) -> Trouble {
     vec![match error {
-        ScimError::Unauthorized => Verdict::no(C::Authenticated, Reason::Unauthorized, error.to_string()),
-        ScimError::Forbidden { .. } => Verdict::no(C::Authenticated, Reason::Unauthorized, "the token may not list users"),
-        ScimError::NotScim { .. } | ScimError::OffOrigin { .. } => Verdict::no(C::Reachable, Reason::NotScim, error.to_string()),
-        ScimError::AddressRefused => Verdict::no(C::Reachable, Reason::EndpointRefused, error.to_string()),
-        _ if error.class() == ErrorClass::RateLimited => Verdict::no(C::Reachable, Reason::RateLimited, error.to_string()),
+        ScimError::Unauthorized => {
+            Verdict::no(C::Authenticated, Reason::Unauthorized, error.to_string())
+        }
+        ScimError::Forbidden { .. } => Verdict::no(
+            C::Authenticated,
+            Reason::Unauthorized,
+            "the token may not list users",
+        ),
+        ScimError::NotScim { .. } | ScimError::OffOrigin { .. } => {
+            Verdict::no(C::Reachable, Reason::NotScim, error.to_string())
+        }
+        ScimError::AddressRefused => {
+            Verdict::no(C::Reachable, Reason::EndpointRefused, error.to_string())
+        }
+        _ if error.class() == ErrorClass::RateLimited => {
+            Verdict::no(C::Reachable, Reason::RateLimited, error.to_string())
+        }
         _ => Verdict::no(C::Reachable, Reason::Unreachable, error.to_string()),
     }]
 }
@@ -249,5 +424,9 @@ pub fn on_error(_: Arc<ScimConnection>, error: &kube::Error, _: Arc<Context>) ->
 
 /// A connection's name in logs.
 pub fn label(object: &ScimConnection) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+    format!(
+        "{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
 }

@@ -7,7 +7,9 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{CapabilitiesStatus, Mode, ScimConnection, ScimConnectionStatus, UserCounts};
+use crate::api::connection::{
+    CapabilitiesStatus, Mode, ScimConnection, ScimConnectionStatus, UserCounts,
+};
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
 use crate::controller::live::{Connection, Memory, Phase, State};
@@ -18,10 +20,23 @@ use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 ///
 /// # Errors
 /// When the API server does not take it.
-pub async fn report(object: &ScimConnection, context: &Context, connection: &Connection, memory: &mut Memory, outcome: Result<(), &Trouble>) -> Result<(), kube::Error> {
-    let before = memory.reported.clone().or_else(|| object.status.clone()).unwrap_or_default();
+pub async fn report(
+    object: &ScimConnection,
+    context: &Context,
+    connection: &Connection,
+    memory: &mut Memory,
+    outcome: Result<(), &Trouble>,
+) -> Result<(), kube::Error> {
+    let before = memory
+        .reported
+        .clone()
+        .or_else(|| object.status.clone())
+        .unwrap_or_default();
     let counts = counts(context, connection);
-    if !memory.counted && connection.outcomes().len() >= counts.desired as usize && matches!(connection.phase(), Phase::Ready(_)) {
+    if !memory.counted
+        && connection.outcomes().len() >= counts.desired as usize
+        && matches!(connection.phase(), Phase::Ready(_))
+    {
         memory.counted = true;
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
@@ -29,36 +44,57 @@ pub async fn report(object: &ScimConnection, context: &Context, connection: &Con
     let now = Time(jiff::Timestamp::now());
     let next = ScimConnectionStatus {
         observed_generation: object.meta().generation,
-        capabilities: memory.discovery.as_ref().map_or(before.capabilities.clone(), |(discovery, _)| {
-            let capabilities = &discovery.capabilities;
-            Some(CapabilitiesStatus {
-                discovered: discovery.found,
-                patch: capabilities.patch,
-                bulk: capabilities.bulk.is_some(),
-                filter: capabilities.filter,
-                etag: capabilities.etag,
-                external_id: match connection.directory().external_id_echo() {
-                    ExternalIdEcho::Unknown => "Unknown",
-                    ExternalIdEcho::Echoed => "Echoed",
-                    ExternalIdEcho::NotEchoed => "NotEchoed",
-                }
-                .into(),
-            })
-        }),
-        users: if memory.counted || before.users.is_none() { Some(counts) } else { before.users },
+        capabilities: memory.discovery.as_ref().map_or(
+            before.capabilities.clone(),
+            |(discovery, _)| {
+                let capabilities = &discovery.capabilities;
+                Some(CapabilitiesStatus {
+                    discovered: discovery.found,
+                    patch: capabilities.patch,
+                    bulk: capabilities.bulk.is_some(),
+                    filter: capabilities.filter,
+                    etag: capabilities.etag,
+                    external_id: match connection.directory().external_id_echo() {
+                        ExternalIdEcho::Unknown => "Unknown",
+                        ExternalIdEcho::Echoed => "Echoed",
+                        ExternalIdEcho::NotEchoed => "NotEchoed",
+                    }
+                    .into(),
+                })
+            },
+        ),
+        users: if memory.counted || before.users.is_none() {
+            Some(counts)
+        } else {
+            before.users
+        },
         groups: before.groups,
         held_plan: before.held_plan.clone(),
-        last_full_sync: memory.last_full_sync.map(Time).or_else(|| before.last_full_sync.clone()),
-        last_handled_reconcile_at: memory.answered.clone().or_else(|| before.last_handled_reconcile_at.clone()),
+        last_full_sync: memory
+            .last_full_sync
+            .map(Time)
+            .or_else(|| before.last_full_sync.clone()),
+        last_handled_reconcile_at: memory
+            .answered
+            .clone()
+            .or_else(|| before.last_handled_reconcile_at.clone()),
         conditions: merge(&before.conditions, verdicts, object.meta().generation, &now),
     };
     if next == before {
         return Ok(());
     }
     announce(object, context, &before, &next);
-    let api: Api<ScimConnection> = Api::namespaced(context.client.clone(), &connection.key.namespace);
+    let api: Api<ScimConnection> =
+        Api::namespaced(context.client.clone(), &connection.key.namespace);
     let patch = json!({"metadata": {"uid": object.uid()}, "status": &next});
-    match api.patch_status(&connection.key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    match api
+        .patch_status(
+            &connection.key.name,
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await
+    {
         Ok(_) => {
             memory.reported = Some(next);
             Ok(())
@@ -69,35 +105,82 @@ pub async fn report(object: &ScimConnection, context: &Context, connection: &Con
     }
 }
 
-fn verdicts(object: &ScimConnection, memory: &Memory, outcome: Result<(), &Trouble>) -> Vec<Verdict> {
+fn verdicts(
+    object: &ScimConnection,
+    memory: &Memory,
+    outcome: Result<(), &Trouble>,
+) -> Vec<Verdict> {
     let mut all = Vec::new();
     if object.spec.insecure {
-        all.push(Verdict::yes(C::Insecure, Reason::PlainHttp, "spec.insecure: the token and personal data may travel in clear text"));
+        all.push(Verdict::yes(
+            C::Insecure,
+            Reason::PlainHttp,
+            "spec.insecure: the token and personal data may travel in clear text",
+        ));
     }
     if object.spec.suspend {
-        let ready = Verdict::no(C::Ready, Reason::Suspended, "spec.suspend: no request is sent");
+        let ready = Verdict::no(
+            C::Ready,
+            Reason::Suspended,
+            "spec.suspend: no request is sent",
+        );
         return with_summary(all, ready, Outlook::Settled);
     }
     match outcome {
         Ok(()) => {
-            all.push(Verdict::yes(C::Authenticated, Reason::TokenAccepted, "the backend accepts the token"));
-            all.push(Verdict::yes(C::Reachable, Reason::Connected, "the backend answers in SCIM"));
+            all.push(Verdict::yes(
+                C::Authenticated,
+                Reason::TokenAccepted,
+                "the backend accepts the token",
+            ));
+            all.push(Verdict::yes(
+                C::Reachable,
+                Reason::Connected,
+                "the backend answers in SCIM",
+            ));
             all.extend(memory.directory_verdict.clone());
             let ready = match &memory.directory_verdict {
-                Some(verdict) if verdict.status == "False" => Verdict::no(C::Ready, verdict.reason, verdict.message.clone()),
-                _ if object.spec.mode == Mode::DryRun => Verdict::yes(C::Ready, Reason::DryRun, "connected; plans are shown, nothing is written"),
+                Some(verdict) if verdict.status == "False" => {
+                    Verdict::no(C::Ready, verdict.reason, verdict.message.clone())
+                }
+                _ if object.spec.mode == Mode::DryRun => Verdict::yes(
+                    C::Ready,
+                    Reason::DryRun,
+                    "connected; plans are shown, nothing is written",
+                ),
                 _ => Verdict::yes(C::Ready, Reason::Connected, "connected"),
             };
-            let outlook = if ready.status == "True" { Outlook::Settled } else { Outlook::Moving };
+            let outlook = if ready.status == "True" {
+                Outlook::Settled
+            } else {
+                Outlook::Moving
+            };
             with_summary(all, ready, outlook)
         }
         Err(trouble) => {
-            let first = trouble.first().cloned().unwrap_or_else(|| Verdict::no(C::Reachable, Reason::Unknown, "not asked yet"));
+            let first = trouble
+                .first()
+                .cloned()
+                .unwrap_or_else(|| Verdict::no(C::Reachable, Reason::Unknown, "not asked yet"));
             let authenticated = first.kind == C::Authenticated;
-            all.push(if authenticated { first.clone() } else { Verdict::unknown(C::Authenticated, Reason::Unknown, "not known while the backend cannot be asked") });
+            all.push(if authenticated {
+                first.clone()
+            } else {
+                Verdict::unknown(
+                    C::Authenticated,
+                    Reason::Unknown,
+                    "not known while the backend cannot be asked",
+                )
+            });
             let reachable = match (authenticated, first.reason) {
-                (true, Reason::Unauthorized) => Verdict::yes(C::Reachable, Reason::Connected, "the backend answers"),
-                (true, _) => Verdict::unknown(C::Reachable, Reason::Unknown, "not asked: there is no usable token"),
+                (true, Reason::Unauthorized) => {
+                    Verdict::yes(C::Reachable, Reason::Connected, "the backend answers")
+                }
+                (true, _) => Verdict::unknown(
+                    C::Reachable,
+                    Reason::Unknown,
+                    "not asked: there is no usable token",
+                ),
                 (false, _) if first.kind == C::Reachable => first.clone(),
                 (false, _) => Verdict::unknown(C::Reachable, Reason::Unknown, "not asked"),
             };
@@ -109,9 +192,24 @@ fn verdicts(object: &ScimConnection, memory: &Memory, outcome: Result<(), &Troub
             // A token, a bundle or a mapping waits for a human; the rest passes by itself.
             let human = matches!(
                 first.reason,
-                Reason::SecretNotFound | Reason::KeyNotFound | Reason::TokenMalformed | Reason::Unauthorized | Reason::NotScim | Reason::EndpointRefused | Reason::CaBundleInvalid | Reason::SpecInvalid
+                Reason::SecretNotFound
+                    | Reason::KeyNotFound
+                    | Reason::TokenMalformed
+                    | Reason::Unauthorized
+                    | Reason::NotScim
+                    | Reason::EndpointRefused
+                    | Reason::CaBundleInvalid
+                    | Reason::SpecInvalid
             );
-            with_summary(all, Verdict::no(C::Ready, first.reason, first.message), if human { Outlook::Stuck } else { Outlook::Moving })
+            with_summary(
+                all,
+                Verdict::no(C::Ready, first.reason, first.message),
+                if human {
+                    Outlook::Stuck
+                } else {
+                    Outlook::Moving
+                },
+            )
         }
     }
 }
@@ -119,7 +217,9 @@ fn verdicts(object: &ScimConnection, memory: &Memory, outcome: Result<(), &Troub
 fn counts(context: &Context, connection: &Connection) -> UserCounts {
     let declared = context.index(|index| index.members_of(&connection.key).len());
     let outcomes = connection.outcomes();
-    let count = |test: &dyn Fn(&crate::controller::live::Outcome) -> bool| u32::try_from(outcomes.values().filter(|o| test(o)).count()).unwrap_or(u32::MAX);
+    let count = |test: &dyn Fn(&crate::controller::live::Outcome) -> bool| {
+        u32::try_from(outcomes.values().filter(|o| test(o)).count()).unwrap_or(u32::MAX)
+    };
     let provisioned = count(&|o| o.id.is_some());
     let accounts = u32::try_from(connection.directory().len()).unwrap_or(u32::MAX);
     UserCounts {
@@ -132,19 +232,42 @@ fn counts(context: &Context, connection: &Connection) -> UserCounts {
     }
 }
 
-fn announce(object: &ScimConnection, context: &Context, before: &ScimConnectionStatus, next: &ScimConnectionStatus) {
-    let ready = |status: &ScimConnectionStatus| status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| (c.status.clone(), c.reason.clone()));
+fn announce(
+    object: &ScimConnection,
+    context: &Context,
+    before: &ScimConnectionStatus,
+    next: &ScimConnectionStatus,
+) {
+    let ready = |status: &ScimConnectionStatus| {
+        status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == "Ready")
+            .map(|c| (c.status.clone(), c.reason.clone()))
+    };
     let (old, new) = (ready(before), ready(next));
     if old == new {
         return;
     }
-    let Some(condition) = next.conditions.iter().find(|c| c.type_ == "Ready") else { return };
+    let Some(condition) = next.conditions.iter().find(|c| c.type_ == "Ready") else {
+        return;
+    };
     tracing::info!(connection = %connection_label(object), ready = condition.status, reason = condition.reason, "connection");
     let reference = object.object_ref(&());
     if condition.status == "True" || condition.reason == "Suspended" {
-        context.events.normal(reference, &condition.reason, "Connect", condition.message.clone());
+        context.events.normal(
+            reference,
+            &condition.reason,
+            "Connect",
+            condition.message.clone(),
+        );
     } else {
-        context.events.warning(reference, &condition.reason, "Connect", condition.message.clone());
+        context.events.warning(
+            reference,
+            &condition.reason,
+            "Connect",
+            condition.message.clone(),
+        );
     }
 }
 

@@ -60,7 +60,14 @@ pub struct Wakers {
 
 impl Context {
     /// A context with nothing in it yet.
-    pub fn new(client: Client, options: Options, users: Store<ScimUser>, namespaces: Store<Namespace>, events: Events, wakers: Wakers) -> Self {
+    pub fn new(
+        client: Client,
+        options: Options,
+        users: Store<ScimUser>,
+        namespaces: Store<Namespace>,
+        events: Events,
+        wakers: Wakers,
+    ) -> Self {
         Self {
             watches: Watches::new(client.clone(), wakers.connections.clone()),
             client,
@@ -87,13 +94,17 @@ impl Context {
     pub fn wake_users(&self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
             // The receiver lives as long as the controller; after it there is nobody to wake.
-            let _ = self.wake_users.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+            let _ = self
+                .wake_users
+                .unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
         }
     }
 
     /// Wakes a connection at once.
     pub fn wake_connection(&self, key: &Key) {
-        let _ = self.wake_connections.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+        let _ = self
+            .wake_connections
+            .unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
     }
 
     /// Has a connection count its users again soon.
@@ -103,7 +114,11 @@ impl Context {
 
     /// The running side of a connection, if the connection exists.
     pub fn connection(&self, key: &Key) -> Option<Arc<Connection>> {
-        self.connections.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     /// The running side of a connection, made when missing; true when it was.
@@ -111,14 +126,22 @@ impl Context {
         if let Some(known) = self.connection(key) {
             return (known, false);
         }
-        let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
-        let made = connections.entry(key.clone()).or_insert_with(|| Arc::new(Connection::new(key.clone())));
+        let mut connections = self
+            .connections
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let made = connections
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Connection::new(key.clone())));
         (made.clone(), true)
     }
 
     /// Forgets a connection that is gone and wakes its users.
     pub fn forget_connection(&self, key: &Key) {
-        self.connections.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.connections
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
         self.watches.stop(key);
         self.wake_users(self.index(|index| index.members_of(key)));
     }
@@ -131,9 +154,12 @@ impl Context {
             NamespacesFrom::All => true,
             NamespacesFrom::Selector => {
                 let found = self.namespaces.get(&ObjectRef::new(namespace));
-                let labels: BTreeMap<String, String> = found.map(|n| n.labels().clone()).unwrap_or_default();
+                let labels: BTreeMap<String, String> =
+                    found.map(|n| n.labels().clone()).unwrap_or_default();
                 let selector = allowed.selector.clone().unwrap_or_default();
-                kube::core::Selector::try_from(selector).is_ok_and(|s| !s.selects_all() && kube::core::SelectorExt::matches(&s, &labels))
+                kube::core::Selector::try_from(selector).is_ok_and(|s| {
+                    !s.selects_all() && kube::core::SelectorExt::matches(&s, &labels)
+                })
             }
         }
     }
@@ -141,18 +167,29 @@ impl Context {
     /// The status that was last written for an object, which the watch may not have shown yet (R05).
     pub fn last_status(&self, user: &ScimUser) -> ScimUserStatus {
         let uid = user.uid().unwrap_or_default();
-        let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).cloned();
+        let reported = self
+            .reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&uid)
+            .cloned();
         reported.or_else(|| user.status.clone()).unwrap_or_default()
     }
 
     /// Records a status that was written.
     pub fn status_written(&self, uid: &str, status: ScimUserStatus) {
-        self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), status);
+        self.reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid.to_owned(), status);
     }
 
     /// Forgets an object that is gone.
     pub fn forget_user(&self, uid: &str) {
-        self.reported.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
         self.settled(uid);
     }
 
@@ -167,7 +204,10 @@ impl Context {
 
     /// The object came through: the next failure starts from the shortest wait.
     pub fn settled(&self, uid: &str) {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.attempts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }
 
@@ -175,6 +215,8 @@ impl Context {
 /// spread retries.
 pub fn jitter() -> f64 {
     use std::hash::{BuildHasher, Hasher};
-    let bits = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let bits = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish();
     f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }

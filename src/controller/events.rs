@@ -24,7 +24,13 @@ impl Events {
     pub fn start(client: kube::Client) -> Self {
         let (queue, mut waiting) = tokio::sync::mpsc::channel::<(ObjectReference, Event)>(QUEUE);
         let instance = std::env::var("POD_NAME").ok();
-        let recorder = Recorder::new(client, Reporter { controller: "scim-operator".into(), instance });
+        let recorder = Recorder::new(
+            client,
+            Reporter {
+                controller: "scim-operator".into(),
+                instance,
+            },
+        );
         tokio::spawn(async move {
             let (mut ration, mut last) = (BURST, Instant::now());
             while let Some((object, event)) = waiting.recv().await {
@@ -36,7 +42,9 @@ impl Events {
                     }
                     ration -= 1.0;
                 }
-                let publish = tokio::time::timeout(Duration::from_secs(5), recorder.publish(&event, &object)).await;
+                let publish =
+                    tokio::time::timeout(Duration::from_secs(5), recorder.publish(&event, &object))
+                        .await;
                 if !matches!(publish, Ok(Ok(_))) {
                     tracing::debug!("an event could not be published");
                 }
@@ -55,8 +63,21 @@ impl Events {
         self.send(object, EventType::Warning, reason, action, note);
     }
 
-    fn send(&self, object: ObjectReference, type_: EventType, reason: &str, action: &str, note: String) {
-        let event = Event { type_, reason: reason.into(), note: Some(note.chars().take(1000).collect()), action: action.into(), secondary: None };
+    fn send(
+        &self,
+        object: ObjectReference,
+        type_: EventType,
+        reason: &str,
+        action: &str,
+        note: String,
+    ) {
+        let event = Event {
+            type_,
+            reason: reason.into(),
+            note: Some(note.chars().take(1000).collect()),
+            action: action.into(),
+            secondary: None,
+        };
         // A full queue means an API server in trouble; it is not made worse for an event's sake.
         let _ = self.queue.try_send((object, event));
     }

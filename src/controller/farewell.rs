@@ -8,6 +8,7 @@ use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::live::{Connection, Phase, Ready};
+use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
 use crate::controller::{finalizer, observe};
@@ -27,99 +28,211 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
     if !pass.user.finalizers().iter().any(|f| f == FINALIZER) {
         return Ok(Action::await_change());
     }
-    if pass.user.annotations().get(ANNOTATION_ABANDON).is_some_and(|v| v == "true") {
-        return release(pass, connection, "Abandoned", "released by annotation; the account was left as it is").await;
+    if pass
+        .user
+        .annotations()
+        .get(ANNOTATION_ABANDON)
+        .is_some_and(|v| v == "true")
+    {
+        return release(
+            pass,
+            connection,
+            "Abandoned",
+            "released by annotation; the account was left as it is",
+        )
+        .await;
     }
-    let policy = pass.user.spec.deletion_policy.or_else(|| connection.and_then(Connection::spec).map(|s| s.deletion_policy));
+    let policy = pass.user.spec.deletion_policy.or_else(|| {
+        connection
+            .and_then(Connection::spec)
+            .map(|s| s.deletion_policy)
+    });
     if policy == Some(DeletionPolicy::Retain) {
-        return release(pass, connection, "Retained", "deletionPolicy Retain: the account was left as it is").await;
+        return release(
+            pass,
+            connection,
+            "Retained",
+            "deletionPolicy Retain: the account was left as it is",
+        )
+        .await;
     }
-    let wait = |message: &str| Report::waiting_for_deletion(pass, Verdict::no(C::Ready, Reason::ConnectionNotReady, message.to_owned()));
+    let wait = |message: &str| {
+        Report::waiting_for_deletion(
+            pass,
+            Verdict::no(C::Ready, Reason::ConnectionNotReady, message.to_owned()),
+        )
+    };
     let Some(connection) = connection else {
-        let report = wait("deletion waits: the ScimConnection is gone; the annotation scim-operator.io/abandon=true releases this resource and leaves the account as it is");
+        let report = wait(
+            "deletion waits: the ScimConnection is gone; the annotation scim-operator.io/abandon=true releases this resource and leaves the account as it is",
+        );
         report::write(pass, None, report).await?;
         return Ok(Action::await_change());
     };
     match connection.phase() {
         Phase::Ready(ready) if ready.spec.mode == Mode::DryRun => {
-            let report = Report::waiting_for_deletion(pass, Verdict::no(C::Ready, Reason::DryRun, "deletion waits: the connection is in mode DryRun"));
+            let report = Report::waiting_for_deletion(
+                pass,
+                Verdict::no(
+                    C::Ready,
+                    Reason::DryRun,
+                    "deletion waits: the connection is in mode DryRun",
+                ),
+            );
             report::write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
         }
-        Phase::Ready(ready) => carry_out(pass, connection, &ready, policy.unwrap_or(DeletionPolicy::Archive)).await,
+        Phase::Ready(ready) => {
+            carry_out(
+                pass,
+                connection,
+                &ready,
+                policy.unwrap_or(DeletionPolicy::Archive),
+            )
+            .await
+        }
         Phase::Starting => {
             connection.wait(pass.key.clone());
             Ok(Action::await_change())
         }
         Phase::NotReady(_) => {
             connection.wait(pass.key.clone());
-            report::write(pass, Some(connection), wait("deletion waits for the connection to be ready")).await?;
+            report::write(
+                pass,
+                Some(connection),
+                wait("deletion waits for the connection to be ready"),
+            )
+            .await?;
             Ok(Action::await_change())
         }
     }
 }
 
-async fn carry_out(pass: &Pass<'_>, connection: &Connection, ready: &Ready, policy: DeletionPolicy) -> Result<Action, kube::Error> {
+async fn carry_out(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    policy: DeletionPolicy,
+) -> Result<Action, kube::Error> {
     let account = match find(pass, connection, ready).await {
         Ok(account) => account,
-        Err(error) => return report::farewell_failed(pass, connection, &error).await,
+        Err(error) => return outcome::farewell_failed(pass, connection, &error).await,
     };
     let (result, reason, note) = match plan::farewell(policy, account) {
         Farewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
-        Farewell::Archive(account) => (archive(connection, ready, &account).await, "Archived", "deletionPolicy Archive: the account was archived"),
+        Farewell::Archive(account) => (
+            archive(connection, ready, &account).await,
+            "Archived",
+            "deletionPolicy Archive: the account was archived",
+        ),
         Farewell::Delete(account) => {
             let result = ready.client.delete(ResourceKind::User, &account.id).await;
             if result.is_ok() {
                 connection.directory().remove(&account.id);
             }
-            (result, "Deleted", "deletionPolicy Delete: the account was deleted")
+            (
+                result,
+                "Deleted",
+                "deletionPolicy Delete: the account was deleted",
+            )
         }
     };
     match result {
         Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
-        Err(error) => report::farewell_failed(pass, connection, &error).await,
+        Err(error) => outcome::farewell_failed(pass, connection, &error).await,
     }
 }
 
 /// The account that is certainly this resource's: by recorded id, or by our own deterministic mark.
 /// Never by userName, which somebody else may have by now.
-async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result<Option<Observed>, ScimError> {
+async fn find(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<Option<Observed>, ScimError> {
     if let Some(id) = &pass.before.id {
         return observe::by_id(connection, ready, id).await;
     }
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
     if connection.create_is_doubtful(&pass.uid) {
         let user_name = pass.user.spec.user_name.clone();
-        let desired = Desired { user_name, external_id: mark.clone(), active: false, attributes: Default::default() };
+        let desired = Desired {
+            user_name,
+            external_id: mark.clone(),
+            active: false,
+            attributes: Default::default(),
+        };
         observe::look_up(connection, ready, &desired).await?;
     }
     let mut marked = connection.directory().by_external_id(&mark);
-    Ok(if marked.len() == 1 { marked.pop() } else { None })
+    Ok(if marked.len() == 1 {
+        marked.pop()
+    } else {
+        None
+    })
 }
 
-async fn archive(connection: &Connection, ready: &Ready, account: &Observed) -> Result<(), ScimError> {
-    let Some(attribute) = ready.profile.get("active") else { return Ok(()) };
-    let change = Change { attribute: "active".into(), path: attribute.path.clone(), to: Some(false.into()) };
-    let desired = Desired { user_name: String::new(), external_id: String::new(), active: false, attributes: Default::default() };
+async fn archive(
+    connection: &Connection,
+    ready: &Ready,
+    account: &Observed,
+) -> Result<(), ScimError> {
+    let Some(attribute) = ready.profile.get("active") else {
+        return Ok(());
+    };
+    let change = Change {
+        attribute: "active".into(),
+        path: attribute.path.clone(),
+        to: Some(false.into()),
+    };
+    let desired = Desired {
+        user_name: String::new(),
+        external_id: String::new(),
+        active: false,
+        attributes: Default::default(),
+    };
     if ready.patch {
-        let patch = diff::patch(std::slice::from_ref(&change), &desired, account, &ready.profile);
-        ready.client.patch(ResourceKind::User, &account.id, &patch, None).await?;
+        let patch = diff::patch(
+            std::slice::from_ref(&change),
+            &desired,
+            account,
+            &ready.profile,
+        );
+        ready
+            .client
+            .patch(ResourceKind::User, &account.id, &patch, None)
+            .await?;
     } else {
         let mut resource = ready.client.get(ResourceKind::User, &account.id).await?;
         diff::merge_into(&mut resource, std::slice::from_ref(&change));
-        ready.client.replace(ResourceKind::User, &account.id, &resource, None).await?;
+        ready
+            .client
+            .replace(ResourceKind::User, &account.id, &resource, None)
+            .await?;
     }
-    connection.directory().put(diff::assume(account, &[change], &desired, &ready.profile));
+    connection
+        .directory()
+        .put(diff::assume(account, &[change], &desired, &ready.profile));
     Ok(())
 }
 
-async fn release(pass: &Pass<'_>, connection: Option<&Connection>, reason: &str, note: &str) -> Result<Action, kube::Error> {
+async fn release(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+    reason: &str,
+    note: &str,
+) -> Result<Action, kube::Error> {
     use kube::Resource;
     if finalizer::release(pass).await? == finalizer::Ensured::Raced {
         return Ok(Action::requeue(std::time::Duration::from_millis(100)));
     }
     tracing::info!(user = %pass.key, reason, "released");
-    pass.context.events.normal(pass.user.object_ref(&()), reason, "Deprovision", note.to_owned());
+    pass.context.events.normal(
+        pass.user.object_ref(&()),
+        reason,
+        "Deprovision",
+        note.to_owned(),
+    );
     if let Some(connection) = connection
         && connection.note(&pass.key, None)
     {

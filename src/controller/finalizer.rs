@@ -40,7 +40,13 @@ pub async fn ensure(pass: &Pass<'_>) -> Result<Ensured, kube::Error> {
 /// # Errors
 /// When the API server does not take the patch.
 pub async fn release(pass: &Pass<'_>) -> Result<Ensured, kube::Error> {
-    let rest: Vec<String> = pass.user.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
+    let rest: Vec<String> = pass
+        .user
+        .finalizers()
+        .iter()
+        .filter(|f| *f != FINALIZER)
+        .cloned()
+        .collect();
     raced(patch_finalizers(pass, rest).await)
 }
 
@@ -51,12 +57,26 @@ pub async fn release(pass: &Pass<'_>) -> Result<Ensured, kube::Error> {
 pub async fn mark_creating(pass: &Pass<'_>, on: bool) -> Result<(), kube::Error> {
     let value = on.then_some("true");
     let patch = json!({"metadata": {"uid": pass.uid, "annotations": {ANNOTATION_CREATING: value}}});
-    api(pass).patch(&pass.key.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    api(pass)
+        .patch(
+            &pass.key.name,
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await
+        .map(|_| ())
 }
 
 async fn patch_finalizers(pass: &Pass<'_>, finalizers: Vec<String>) -> Result<(), kube::Error> {
     let patch = json!({"metadata": {"uid": pass.uid, "resourceVersion": pass.user.meta().resource_version, "finalizers": finalizers}});
-    api(pass).patch(&pass.key.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    api(pass)
+        .patch(
+            &pass.key.name,
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await
+        .map(|_| ())
 }
 
 fn raced(result: Result<(), kube::Error>) -> Result<Ensured, kube::Error> {

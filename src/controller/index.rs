@@ -20,7 +20,10 @@ pub struct Key {
 impl Key {
     /// A key from its parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The key of an object.
@@ -31,7 +34,14 @@ impl Key {
     /// The connection that a user names.
     pub fn connection_of(user: &ScimUser) -> Self {
         let reference = &user.spec.connection_ref;
-        Self::new(reference.namespace.clone().or_else(|| user.namespace()).unwrap_or_default(), reference.name.clone())
+        Self::new(
+            reference
+                .namespace
+                .clone()
+                .or_else(|| user.namespace())
+                .unwrap_or_default(),
+            reference.name.clone(),
+        )
     }
 }
 
@@ -70,8 +80,15 @@ impl Index {
 
     /// The listing is over: what it lacked is gone.
     pub fn finish(&mut self) -> Vec<Key> {
-        let Some(listed) = self.listed.take() else { return Vec::new() };
-        let gone: Vec<Key> = self.facts.keys().filter(|key| !listed.contains(key)).cloned().collect();
+        let Some(listed) = self.listed.take() else {
+            return Vec::new();
+        };
+        let gone: Vec<Key> = self
+            .facts
+            .keys()
+            .filter(|key| !listed.contains(key))
+            .cloned()
+            .collect();
         gone.iter().flat_map(|key| self.remove(key)).collect()
     }
 
@@ -81,32 +98,60 @@ impl Index {
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
-        let created = user.creation_timestamp().map_or(i64::MAX, |t| t.0.as_second());
-        let manager = user.spec.enterprise.as_ref().and_then(|e| e.manager.as_ref()).and_then(|m| m.user_ref.as_ref());
+        let created = user
+            .creation_timestamp()
+            .map_or(i64::MAX, |t| t.0.as_second());
+        let manager = user
+            .spec
+            .enterprise
+            .as_ref()
+            .and_then(|e| e.manager.as_ref())
+            .and_then(|m| m.user_ref.as_ref());
         let facts = Facts {
             connection: Key::connection_of(user),
             user_name: fold_user_name(&user.spec.user_name),
             rank: (created, key.clone()),
-            manager: manager.map(|r| Key::new(r.namespace.clone().unwrap_or_else(|| key.namespace.clone()), r.name.clone())),
+            manager: manager.map(|r| {
+                Key::new(
+                    r.namespace.clone().unwrap_or_else(|| key.namespace.clone()),
+                    r.name.clone(),
+                )
+            }),
         };
         if self.facts.get(&key) == Some(&facts) {
             return Vec::new();
         }
         let mut woken = self.remove(&key);
-        let claim = self.claims.entry((facts.connection.clone(), facts.user_name.clone())).or_default();
+        let claim = self
+            .claims
+            .entry((facts.connection.clone(), facts.user_name.clone()))
+            .or_default();
         claim.insert(facts.rank.clone());
-        woken.extend(claim.iter().map(|(_, other)| other.clone()).filter(|other| *other != key));
+        woken.extend(
+            claim
+                .iter()
+                .map(|(_, other)| other.clone())
+                .filter(|other| *other != key),
+        );
         if let Some(manager) = &facts.manager {
-            self.reports.entry(manager.clone()).or_default().insert(key.clone());
+            self.reports
+                .entry(manager.clone())
+                .or_default()
+                .insert(key.clone());
         }
-        self.members.entry(facts.connection.clone()).or_default().insert(key.clone());
+        self.members
+            .entry(facts.connection.clone())
+            .or_default()
+            .insert(key.clone());
         self.facts.insert(key, facts);
         woken
     }
 
     /// A user is gone.
     pub fn remove(&mut self, key: &Key) -> Vec<Key> {
-        let Some(facts) = self.facts.remove(key) else { return Vec::new() };
+        let Some(facts) = self.facts.remove(key) else {
+            return Vec::new();
+        };
         if let Some(manager) = &facts.manager
             && let Some(reports) = self.reports.get_mut(manager)
         {
@@ -116,7 +161,9 @@ impl Index {
             members.remove(key);
         }
         let claim_key = (facts.connection, facts.user_name);
-        let Some(claim) = self.claims.get_mut(&claim_key) else { return Vec::new() };
+        let Some(claim) = self.claims.get_mut(&claim_key) else {
+            return Vec::new();
+        };
         claim.remove(&facts.rank);
         let rest = claim.iter().map(|(_, other)| other.clone()).collect();
         if claim.is_empty() {
@@ -128,18 +175,31 @@ impl Index {
     /// The older user that claims the same userName at the same connection, if there is one (R28).
     pub fn older_claim(&self, key: &Key) -> Option<Key> {
         let facts = self.facts.get(key)?;
-        let (_, first) = self.claims.get(&(facts.connection.clone(), facts.user_name.clone()))?.first()?;
+        let (_, first) = self
+            .claims
+            .get(&(facts.connection.clone(), facts.user_name.clone()))?
+            .first()?;
         (first != key).then(|| first.clone())
     }
 
     /// The users whose manager is `key`.
     pub fn reports_of(&self, key: &Key) -> Vec<Key> {
-        self.reports.get(key).into_iter().flatten().cloned().collect()
+        self.reports
+            .get(key)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The users of a connection.
     pub fn members_of(&self, connection: &Key) -> Vec<Key> {
-        self.members.get(connection).into_iter().flatten().cloned().collect()
+        self.members
+            .get(connection)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// Whether a user with that key is declared.
@@ -167,9 +227,15 @@ mod tests {
         index.apply(&user("young", "Ada@example.com", "2026-02-01T00:00:00Z"));
         let woken = index.apply(&user("old", "ada@EXAMPLE.com", "2026-01-01T00:00:00Z"));
         assert_eq!(woken, [Key::new("team", "young")]);
-        assert_eq!(index.older_claim(&Key::new("team", "young")), Some(Key::new("team", "old")));
+        assert_eq!(
+            index.older_claim(&Key::new("team", "young")),
+            Some(Key::new("team", "old"))
+        );
         assert_eq!(index.older_claim(&Key::new("team", "old")), None);
-        assert_eq!(index.remove(&Key::new("team", "old")), [Key::new("team", "young")]);
+        assert_eq!(
+            index.remove(&Key::new("team", "old")),
+            [Key::new("team", "young")]
+        );
         assert_eq!(index.older_claim(&Key::new("team", "young")), None);
     }
 
@@ -180,6 +246,9 @@ mod tests {
         index.begin();
         index.apply(&user("b", "b", "2026-01-01T00:00:00Z"));
         index.finish();
-        assert_eq!(index.members_of(&Key::new("team", "c")), [Key::new("team", "b")]);
+        assert_eq!(
+            index.members_of(&Key::new("team", "c")),
+            [Key::new("team", "b")]
+        );
     }
 }

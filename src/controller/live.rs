@@ -174,7 +174,10 @@ impl Connection {
 
     /// How every user came out.
     pub fn outcomes(&self) -> BTreeMap<Key, Outcome> {
-        lock(&self.outcomes).iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+        lock(&self.outcomes)
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     }
 
     /// The id recorded for a user.

@@ -3,17 +3,18 @@
 //! A user goes one way: `user` drives validate → observe → plan → `act` → `report`. Only `act` and
 //! `farewell` write to the backend; only `report` writes status.
 
-pub mod context;
-pub mod events;
-pub mod index;
-pub mod live;
-pub mod secrets;
 pub mod act;
 pub mod connection;
 pub mod connection_status;
+pub mod context;
+pub mod events;
 pub mod farewell;
 pub mod finalizer;
+pub mod index;
+pub mod live;
 pub mod observe;
+pub mod outcome;
 pub mod report;
-pub mod user;
 pub mod run;
+pub mod secrets;
+pub mod user;

@@ -22,12 +22,31 @@ pub struct ManagerLink {
 
 /// The manager that the spec names by `userRef`, if it does.
 pub fn manager(pass: &Pass<'_>, connection: &Connection) -> Option<ManagerLink> {
-    let reference = pass.user.spec.enterprise.as_ref()?.manager.as_ref()?.user_ref.as_ref()?;
-    let key = Key::new(reference.namespace.clone().unwrap_or_else(|| pass.key.namespace.clone()), reference.name.clone());
+    let reference = pass
+        .user
+        .spec
+        .enterprise
+        .as_ref()?
+        .manager
+        .as_ref()?
+        .user_ref
+        .as_ref()?;
+    let key = Key::new(
+        reference
+            .namespace
+            .clone()
+            .unwrap_or_else(|| pass.key.namespace.clone()),
+        reference.name.clone(),
+    );
     let stored = || {
-        let user = pass.context.users.get(&ObjectRef::new(&key.name).within(&key.namespace))?;
+        let user = pass
+            .context
+            .users
+            .get(&ObjectRef::new(&key.name).within(&key.namespace))?;
         // An id of another backend means nothing here.
-        (Key::connection_of(&user) == connection.key).then(|| user.status.as_ref().and_then(|s| s.id.clone())).flatten()
+        (Key::connection_of(&user) == connection.key)
+            .then(|| user.status.as_ref().and_then(|s| s.id.clone()))
+            .flatten()
     };
     let id = connection.id_of(&key).or_else(stored);
     Some(ManagerLink { key, id })
@@ -37,7 +56,12 @@ pub fn manager(pass: &Pass<'_>, connection: &Connection) -> Option<ManagerLink> 
 ///
 /// # Errors
 /// When a doubt cannot be settled because the request fails.
-pub async fn candidates(pass: &Pass<'_>, connection: &Connection, ready: &Ready, desired: &Desired) -> Result<Candidates, ScimError> {
+pub async fn candidates(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+) -> Result<Candidates, ScimError> {
     let mut found = Candidates::default();
     if let Some(id) = &pass.before.id {
         found.recorded = by_id(connection, ready, id).await?;
@@ -59,7 +83,11 @@ pub async fn candidates(pass: &Pass<'_>, connection: &Connection, ready: &Ready,
 ///
 /// # Errors
 /// When the GET fails for any reason but that the account is gone.
-pub async fn by_id(connection: &Connection, ready: &Ready, id: &str) -> Result<Option<Observed>, ScimError> {
+pub async fn by_id(
+    connection: &Connection,
+    ready: &Ready,
+    id: &str,
+) -> Result<Option<Observed>, ScimError> {
     let known = connection.directory().by_id(id);
     match known {
         Known::Present(observed) => Ok(Some(observed)),
@@ -85,17 +113,36 @@ pub async fn by_id(connection: &Connection, ready: &Ready, id: &str) -> Result<O
 ///
 /// # Errors
 /// When the request fails in a way that may pass.
-pub async fn look_up(connection: &Connection, ready: &Ready, desired: &Desired) -> Result<bool, ScimError> {
-    match ready.client.find(ResourceKind::User, "userName", &desired.user_name).await {
+pub async fn look_up(
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+) -> Result<bool, ScimError> {
+    match ready
+        .client
+        .find(ResourceKind::User, "userName", &desired.user_name)
+        .await
+    {
         Ok(resources) => {
             let mut any = false;
-            for observed in resources.iter().filter_map(|r| Observed::read(r, &ready.profile)) {
-                any |= observed.user_name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(&desired.user_name));
+            for observed in resources
+                .iter()
+                .filter_map(|r| Observed::read(r, &ready.profile))
+            {
+                any |= observed
+                    .user_name
+                    .as_deref()
+                    .is_some_and(|n| n.eq_ignore_ascii_case(&desired.user_name));
                 connection.directory().put(observed);
             }
             Ok(any)
         }
-        Err(error) if matches!(error.class(), ErrorClass::Rejected | ErrorClass::Unsupported | ErrorClass::Gone) => {
+        Err(error)
+            if matches!(
+                error.class(),
+                ErrorClass::Rejected | ErrorClass::Unsupported | ErrorClass::Gone
+            ) =>
+        {
             connection.ask_for_listing();
             Ok(false)
         }

@@ -1,45 +1,49 @@
 //! The only place that writes a user's status, and its events. `Ready` is summarised here, once;
 //! nothing is written when nothing changed.
 
-use std::time::Duration;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::controller::Action;
 use serde_json::json;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::{ANNOTATION_CREATING, ScimUser, ScimUserStatus};
-use crate::controller::act::Applied;
-use crate::controller::finalizer;
-use crate::controller::index::Key;
+use crate::api::{ScimUser, ScimUserStatus};
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::user::Pass;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
-use crate::domain::identity::Identity;
-use crate::domain::validate::Valid;
-use crate::scim::{ErrorClass, ScimError};
 
 /// Everything that status says of one pass.
 pub struct Report {
-    id: Option<String>,
-    managed: Vec<String>,
-    plan: Option<PlanStatus>,
-    verdicts: Vec<Verdict>,
-    outcome: Outcome,
+    pub(super) id: Option<String>,
+    pub(super) managed: Vec<String>,
+    pub(super) plan: Option<PlanStatus>,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) outcome: Outcome,
     /// An event to publish when the status is new: reason, action, note.
-    event: Option<(bool, &'static str, &'static str, String)>,
+    pub(super) event: Option<(bool, &'static str, &'static str, String)>,
     /// The conditions speak of this generation. False keeps the old one, so that what was not done
     /// for the spec is still seen as not done.
-    acted: bool,
+    pub(super) acted: bool,
 }
 
 impl Report {
-    fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
-        let outcome = Outcome { state, id: pass.before.id.clone(), archived: was_archived(pass), retry_on_listing: false };
-        Self { id: pass.before.id.clone(), managed: pass.before.managed_attributes.clone(), plan: None, verdicts, outcome, event: None, acted: true }
+    pub(super) fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
+        let outcome = Outcome {
+            state,
+            id: pass.before.id.clone(),
+            archived: was_archived(pass),
+            retry_on_listing: false,
+        };
+        Self {
+            id: pass.before.id.clone(),
+            managed: pass.before.managed_attributes.clone(),
+            plan: None,
+            verdicts,
+            outcome,
+            event: None,
+            acted: true,
+        }
     }
 
     /// A broken rule: the backend never hears of it.
@@ -49,7 +53,11 @@ impl Report {
         let reason = valid.reason.as_str();
         let mut verdicts = vec![valid];
         verdicts.extend(archived_before(pass));
-        let mut report = Self::base(pass, with_summary(verdicts, ready, Outlook::Stuck), State::Invalid);
+        let mut report = Self::base(
+            pass,
+            with_summary(verdicts, ready, Outlook::Stuck),
+            State::Invalid,
+        );
         report.event = Some((true, reason, "Validate", message));
         report.acted = false;
         report
@@ -57,226 +65,66 @@ impl Report {
 
     /// `suspend: true`.
     pub fn suspended(pass: &Pass<'_>) -> Self {
-        let ready = Verdict::no(C::Ready, Reason::Suspended, "spec.suspend: the account is left alone");
+        let ready = Verdict::no(
+            C::Ready,
+            Reason::Suspended,
+            "spec.suspend: the account is left alone",
+        );
         let verdicts = archived_before(pass).into_iter().collect();
-        let mut report = Self::base(pass, with_summary(verdicts, ready, Outlook::Settled), State::InStep);
+        let mut report = Self::base(
+            pass,
+            with_summary(verdicts, ready, Outlook::Settled),
+            State::InStep,
+        );
         report.acted = false;
         report
     }
 
     /// A deletion that cannot be carried out yet.
     pub fn waiting_for_deletion(pass: &Pass<'_>, ready: Verdict) -> Self {
-        let mut report = Self::base(pass, with_summary(archived_before(pass).into_iter().collect(), ready, Outlook::Moving), State::Failing);
+        let mut report = Self::base(
+            pass,
+            with_summary(
+                archived_before(pass).into_iter().collect(),
+                ready,
+                Outlook::Moving,
+            ),
+            State::Failing,
+        );
         report.acted = false;
         report
     }
 }
 
 fn was_archived(pass: &Pass<'_>) -> bool {
-    pass.before.conditions.iter().any(|c| c.type_ == C::Archived.as_str() && c.status == "True")
+    pass.before
+        .conditions
+        .iter()
+        .any(|c| c.type_ == C::Archived.as_str() && c.status == "True")
 }
 
-fn archived_before(pass: &Pass<'_>) -> Option<Verdict> {
-    let old = pass.before.conditions.iter().find(|c| c.type_ == C::Archived.as_str())?;
+pub(super) fn archived_before(pass: &Pass<'_>) -> Option<Verdict> {
+    let old = pass
+        .before
+        .conditions
+        .iter()
+        .find(|c| c.type_ == C::Archived.as_str())?;
     let reason = Reason::parse(&old.reason)?;
-    Some(if old.status == "True" { Verdict::yes(C::Archived, reason, old.message.clone()) } else { Verdict::no(C::Archived, reason, old.message.clone()) })
-}
-
-/// A connection that cannot be used: told once to users that nothing was said of yet, or whose spec
-/// has changed since. All others keep what they have, so that an outage is one write, not thousands (R10).
-///
-/// # Errors
-/// When the API server does not take the status.
-pub async fn connection_not_ready(pass: &Pass<'_>, connection: &Connection, key: &Key) -> Result<Action, kube::Error> {
-    let state = |report: &Report| report.outcome.clone();
-    let ready = Verdict::no(C::Ready, Reason::ConnectionNotReady, format!("ScimConnection {key} is not ready; its conditions say why"));
-    let mut report = Report::base(pass, with_summary(archived_before(pass).into_iter().collect(), ready, Outlook::Moving), State::Failing);
-    report.acted = false;
-    let in_step = pass.reported_on_this_generation() && pass.before.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-    if in_step {
-        let outcome = Outcome { state: State::InStep, ..state(&report) };
-        note(pass, connection, outcome);
+    Some(if old.status == "True" {
+        Verdict::yes(C::Archived, reason, old.message.clone())
     } else {
-        write(pass, Some(connection), report).await?;
-    }
-    Ok(Action::await_change())
+        Verdict::no(C::Archived, reason, old.message.clone())
+    })
 }
 
-/// Reports what became of a plan, and says when to come back.
-///
-/// # Errors
-/// When the API server does not take the status.
-pub async fn applied(pass: &Pass<'_>, connection: &Connection, valid: &Valid, expired: bool, applied: Applied, pending_manager: Option<Key>) -> Result<Action, kube::Error> {
-    let accepted = if valid.warnings.is_empty() {
-        Verdict::yes(C::Valid, Reason::Accepted, "every rule of the profile is met")
-    } else {
-        Verdict::yes(C::Valid, Reason::AcceptedWithWarnings, valid.warnings.join("; "))
-    };
-    match applied {
-        Applied::Done { account, reason, attributes } => {
-            pass.context.settled(&pass.uid);
-            let report = done(pass, valid, expired, accepted, account, reason, attributes, pending_manager);
-            let retry = report.outcome.state == State::Failing && report.outcome.retry_on_listing;
-            write(pass, Some(connection), report).await?;
-            if pass.user.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(ANNOTATION_CREATING)) {
-                finalizer::mark_creating(pass, false).await?;
-            }
-            Ok(if retry { Action::requeue(pass.context.next_wait(&pass.uid)) } else { Action::await_change() })
-        }
-        Applied::Shown { plan, id } => {
-            let action = plan.as_ref().map_or_else(String::new, |p| p.action.clone());
-            let ready = Verdict::no(C::Ready, Reason::DryRun, format!("the connection is in mode DryRun; planned: {action}"));
-            let mut report = Report::base(pass, with_summary(vec![accepted], ready, Outlook::Settled), State::Failing);
-            (report.plan, report.id) = (plan, id);
-            report.acted = false;
-            write(pass, Some(connection), report).await?;
-            Ok(Action::await_change())
-        }
-        Applied::Blocked(identity) => {
-            let (reason, message) = blocked(&identity);
-            let synced = Verdict::no(C::Synced, reason, message);
-            let ready = Verdict::no(C::Ready, Reason::Conflict, message);
-            let mut report = Report::base(pass, with_summary(vec![accepted, synced], ready, Outlook::Stuck), State::Failing);
-            report.plan = Some(PlanStatus { action: "Wait".into(), attributes: vec![] });
-            report.outcome.retry_on_listing = true;
-            report.event = Some((true, reason.as_str(), "Provision", message.into()));
-            report.acted = false;
-            write(pass, Some(connection), report).await?;
-            Ok(Action::await_change())
-        }
-        Applied::Waiting(why) => {
-            let ready = Verdict::no(C::Ready, Reason::Pending, why);
-            let mut report = Report::base(pass, with_summary(vec![accepted], ready, Outlook::Moving), State::Failing);
-            report.outcome.retry_on_listing = true;
-            report.acted = false;
-            write(pass, Some(connection), report).await?;
-            Ok(Action::await_change())
-        }
-        Applied::LookAgain => Ok(Action::requeue(pass.context.next_wait(&pass.uid))),
-        Applied::Failed(error) => failed(pass, connection, accepted, &error).await,
-    }
-}
-
-#[allow(clippy::too_many_arguments)] // The facts of one pass; a struct of them would be used once.
-fn done(pass: &Pass<'_>, valid: &Valid, expired: bool, accepted: Verdict, account: crate::domain::observed::Observed, reason: Reason, attributes: Vec<String>, pending_manager: Option<Key>) -> Report {
-    let wanted_active = valid.desired.active;
-    let stays_archived = wanted_active && account.active == Some(false);
-    // A pass that only confirmed keeps the word for what was done last.
-    let kept = pass.before.conditions.iter().find(|c| c.type_ == C::Synced.as_str() && c.status == "True");
-    let (synced_reason, synced_message) = match (reason, kept) {
-        (Reason::UpToDate, Some(old)) => (Reason::parse(&old.reason).unwrap_or(Reason::UpToDate), old.message.clone()),
-        (Reason::UpToDate, None) => (reason, "the account equals the spec".to_owned()),
-        (Reason::Created, _) => (reason, "the account was created".to_owned()),
-        (_, _) if attributes.is_empty() => (reason, "the account was taken over as it is".to_owned()),
-        (_, _) => (reason, format!("written: {}", attributes.join(", "))),
-    };
-    let synced = Verdict::yes(C::Synced, synced_reason, synced_message);
-    let archived = match (wanted_active, stays_archived, expired) {
-        (_, true, _) => Verdict::yes(C::Archived, Reason::ByBackend, "the backend keeps the account archived although the spec says active"),
-        (true, false, _) => Verdict::no(C::Archived, Reason::Active, "the account is active"),
-        (false, _, true) => Verdict::yes(C::Archived, Reason::Expired, "spec.validUntil has passed"),
-        (false, _, false) => Verdict::yes(C::Archived, Reason::Requested, "spec.active is false"),
-    };
-    let is_archived = archived.status == "True";
-    let (ready, outlook) = if stays_archived {
-        (Verdict::no(C::Ready, Reason::ArchivedByBackend, archived.message.clone()), Outlook::Moving)
-    } else if let Some(manager) = pending_manager {
-        let message = format!("provisioned; spec.enterprise.manager waits for ScimUser {manager} to have an account");
-        (Verdict::no(C::Ready, Reason::Pending, message), Outlook::Moving)
-    } else {
-        let message = if is_archived { "provisioned and archived" } else { "provisioned" };
-        (Verdict::yes(C::Ready, Reason::Synced, message), Outlook::Settled)
-    };
-    let event = match reason {
-        Reason::UpToDate => None,
-        Reason::Created => Some((false, "Created", "Provision", "the account was created".to_owned())),
-        Reason::Adopted => Some((false, "Adopted", "Provision", "an existing account was taken over".to_owned())),
-        other => Some((false, other.as_str(), "Provision", format!("written: {}", attributes.join(", ")))),
-    };
-    let mut managed: Vec<String> = valid.desired.attributes.keys().cloned().collect();
-    managed.sort();
-    Report {
-        outcome: Outcome { state: outlook.state(), id: Some(account.id.clone()), archived: is_archived, retry_on_listing: stays_archived },
-        id: Some(account.id),
-        managed,
-        plan: None,
-        verdicts: with_summary(vec![accepted, synced, archived], ready, outlook),
-        event,
-        acted: true,
-    }
-}
-
-fn blocked(identity: &Identity) -> (Reason, &'static str) {
-    match identity {
-        Identity::OwnedByOther => (Reason::OwnedByOther, "the account with this userName belongs to another resource or operator"),
-        Identity::Ambiguous => (Reason::Ambiguous, "more than one account matches; nothing is written until one is named by spec.adopt.id"),
-        _ => (Reason::AdoptionRequired, "an account with this identity exists already; spec.adopt.id, or the connection's adoption policy, lets it be taken over"),
-    }
-}
-
-async fn failed(pass: &Pass<'_>, connection: &Connection, accepted: Verdict, error: &ScimError) -> Result<Action, kube::Error> {
-    let message = error.to_string();
-    match error.class() {
-        ErrorClass::Authentication | ErrorClass::Unreachable => {
-            connection.suspect();
-            pass.context.wake_connection(&connection.key);
-            connection.wait(pass.key.clone());
-            // The connection reports; this user is woken when it is ready again.
-            Ok(Action::requeue(Duration::from_secs(300)))
-        }
-        ErrorClass::RateLimited => Ok(Action::requeue(error.retry_after().unwrap_or_default().min(Duration::from_secs(300)) + pass.context.next_wait(&pass.uid))),
-        ErrorClass::Transient | ErrorClass::Gone => {
-            let synced = Verdict::no(C::Synced, Reason::RequestFailed, message.clone());
-            let ready = Verdict::no(C::Ready, Reason::Pending, message);
-            let mut report = Report::base(pass, with_summary(vec![accepted, synced], ready, Outlook::Moving), State::Failing);
-            report.acted = false;
-            write(pass, Some(connection), report).await?;
-            Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
-        }
-        ErrorClass::Conflict => {
-            let message = "the backend says that the userName is taken, by an account that it does not show";
-            let synced = Verdict::no(C::Synced, Reason::OwnedByOther, message);
-            let ready = Verdict::no(C::Ready, Reason::Conflict, message);
-            let mut report = Report::base(pass, with_summary(vec![accepted, synced], ready, Outlook::Stuck), State::Failing);
-            report.outcome.retry_on_listing = true;
-            report.event = Some((true, "Conflict", "Provision", message.into()));
-            report.acted = false;
-            write(pass, Some(connection), report).await?;
-            Ok(Action::await_change())
-        }
-        ErrorClass::Rejected | ErrorClass::Unsupported => {
-            let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message.clone());
-            let mut report = Report::invalid(pass, valid);
-            report.outcome.state = State::Invalid;
-            write(pass, Some(connection), report).await?;
-            Ok(Action::await_change())
-        }
-    }
-}
-
-/// A deletion whose request failed.
-///
-/// # Errors
-/// When the API server does not take the status.
-pub async fn farewell_failed(pass: &Pass<'_>, connection: &Connection, error: &ScimError) -> Result<Action, kube::Error> {
-    if matches!(error.class(), ErrorClass::Authentication | ErrorClass::Unreachable) {
-        connection.suspect();
-        pass.context.wake_connection(&connection.key);
-        connection.wait(pass.key.clone());
-        return Ok(Action::requeue(Duration::from_secs(300)));
-    }
-    let ready = Verdict::no(C::Ready, Reason::Pending, format!("deletion waits: {error}"));
-    write(pass, Some(connection), Report::waiting_for_deletion(pass, ready)).await?;
-    Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
-}
-
-fn note(pass: &Pass<'_>, connection: &Connection, outcome: Outcome) {
+pub(super) fn note(pass: &Pass<'_>, connection: &Connection, outcome: Outcome) {
     let new_id = outcome.id.is_some() && connection.id_of(&pass.key) != outcome.id;
     if connection.note(&pass.key, Some(outcome)) {
         pass.context.recount(&connection.key);
     }
     if new_id {
-        pass.context.wake_users(pass.context.index(|index| index.reports_of(&pass.key)));
+        pass.context
+            .wake_users(pass.context.index(|index| index.reports_of(&pass.key)));
     }
 }
 
@@ -284,8 +132,20 @@ fn note(pass: &Pass<'_>, connection: &Connection, outcome: Outcome) {
 ///
 /// # Errors
 /// When the API server does not take it.
-pub async fn write(pass: &Pass<'_>, connection: Option<&Connection>, report: Report) -> Result<(), kube::Error> {
-    let Report { id, managed, plan, verdicts, outcome, event, acted } = report;
+pub async fn write(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+    report: Report,
+) -> Result<(), kube::Error> {
+    let Report {
+        id,
+        managed,
+        plan,
+        verdicts,
+        outcome,
+        event,
+        acted,
+    } = report;
     if let Some(connection) = connection {
         note(pass, connection, outcome);
     }
@@ -293,24 +153,41 @@ pub async fn write(pass: &Pass<'_>, connection: Option<&Connection>, report: Rep
     let next = ScimUserStatus {
         id,
         observed_generation: generation,
-        synced_generation: if acted { generation } else { pass.before.synced_generation },
+        synced_generation: if acted {
+            generation
+        } else {
+            pass.before.synced_generation
+        },
         managed_attributes: managed,
         plan,
         last_handled_reconcile_at: pass.request(),
-        conditions: merge(&pass.before.conditions, verdicts, generation, &Time(jiff::Timestamp::now())),
+        conditions: merge(
+            &pass.before.conditions,
+            verdicts,
+            generation,
+            &Time(jiff::Timestamp::now()),
+        ),
     };
     if next == pass.before {
         return Ok(());
     }
     let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next)});
     let api: Api<ScimUser> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    match api.patch_status(&pass.key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    match api
+        .patch_status(
+            &pass.key.name,
+            &PatchParams::default(),
+            &Patch::Merge(patch),
+        )
+        .await
+    {
         Ok(_) => {}
         // Deleted, or deleted and made anew, meanwhile: nothing is left to report on (R06).
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
         Err(error) => return Err(error),
     }
-    let news = summary(&pass.before) != summary(&next) || event.as_ref().is_some_and(|(warning, ..)| !warning);
+    let news = summary(&pass.before) != summary(&next)
+        || event.as_ref().is_some_and(|(warning, ..)| !warning);
     pass.context.status_written(&pass.uid, next);
     if let (true, Some((warning, reason, action, text))) = (news, event) {
         let object = pass.user.object_ref(&());
@@ -325,7 +202,15 @@ pub async fn write(pass: &Pass<'_>, connection: Option<&Connection>, report: Rep
 
 /// A merge patch leaves what it does not name: fields that are to go are named with null.
 fn whole(status: &ScimUserStatus) -> serde_json::Value {
-    let ScimUserStatus { id, observed_generation, synced_generation, managed_attributes, plan, last_handled_reconcile_at, conditions } = status;
+    let ScimUserStatus {
+        id,
+        observed_generation,
+        synced_generation,
+        managed_attributes,
+        plan,
+        last_handled_reconcile_at,
+        conditions,
+    } = status;
     let managed = (!managed_attributes.is_empty()).then_some(managed_attributes);
     json!({
         "id": id, "observedGeneration": observed_generation, "syncedGeneration": synced_generation, "managedAttributes": managed,
@@ -334,5 +219,16 @@ fn whole(status: &ScimUserStatus) -> serde_json::Value {
 }
 
 fn summary(status: &ScimUserStatus) -> Vec<(&str, &str, &str, &str)> {
-    status.conditions.iter().map(|c| (c.type_.as_str(), c.status.as_str(), c.reason.as_str(), c.message.as_str())).collect()
+    status
+        .conditions
+        .iter()
+        .map(|c| {
+            (
+                c.type_.as_str(),
+                c.status.as_str(),
+                c.reason.as_str(),
+                c.message.as_str(),
+            )
+        })
+        .collect()
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::Predicate;
 use kube::runtime::controller::Config;
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
-use kube::runtime::Predicate;
 
 use crate::api::{ScimConnection, ScimUser};
 use crate::controller::context::{Context, Options, Wakers};
@@ -27,28 +27,55 @@ const RECOUNT: Duration = Duration::from_millis(500);
 const USERS_AT_ONCE: u16 = 2048;
 
 /// Runs both controllers until `shutdown`, then lets requests in flight finish.
-pub async fn run(client: Client, options: Options, shutdown: impl Future<Output = ()> + Send + Sync + 'static) {
+pub async fn run(
+    client: Client,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     let shutdown = shutdown.shared();
     let (wake_users, users_woken) = mpsc::unbounded();
     let (wake_connections, connections_woken) = mpsc::unbounded();
     let (counts, counts_changed) = tokio::sync::mpsc::unbounded_channel();
     let (user_store, user_writer) = reflector::store::<ScimUser>();
     let (namespace_store, namespace_writer) = reflector::store::<Namespace>();
-    let wakers = Wakers { users: wake_users, connections: wake_connections.clone(), counts };
+    let wakers = Wakers {
+        users: wake_users,
+        connections: wake_connections.clone(),
+        counts,
+    };
     let events = Events::start(client.clone());
-    let context = Arc::new(Context::new(client.clone(), options, user_store.clone(), namespace_store, events, wakers));
+    let context = Arc::new(Context::new(
+        client.clone(),
+        options,
+        user_store.clone(),
+        namespace_store,
+        events,
+        wakers,
+    ));
 
-    let namespaces = tokio::spawn(namespaces(client.clone(), namespace_writer, context.clone()));
+    let namespaces = tokio::spawn(namespaces(
+        client.clone(),
+        namespace_writer,
+        context.clone(),
+    ));
     let recounts = tokio::spawn(recounts(counts_changed, wake_connections));
 
     let indexed = context.clone();
-    let watch = watcher(Api::<ScimUser>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .modify(|user| user.managed_fields_mut().clear())
-        .inspect(move |event| index(&indexed, event))
-        .reflect(user_writer)
-        .touched_objects()
-        .predicate_filter(predicates::generation.combine(predicates::annotations).combine(predicates::finalizers), PredicateConfig::default());
+    let watch = watcher(
+        Api::<ScimUser>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|user| user.managed_fields_mut().clear())
+    .inspect(move |event| index(&indexed, event))
+    .reflect(user_writer)
+    .touched_objects()
+    .predicate_filter(
+        predicates::generation
+            .combine(predicates::annotations)
+            .combine(predicates::finalizers),
+        PredicateConfig::default(),
+    );
     let users = Controller::for_stream(watch, user_store)
         .with_config(Config::default().concurrency(USERS_AT_ONCE))
         .reconcile_on(users_woken)
@@ -58,17 +85,23 @@ pub async fn run(client: Client, options: Options, shutdown: impl Future<Output 
 
     let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
-    let watch = watcher(Api::<ScimConnection>::all(client), watcher::Config::default())
-        .default_backoff()
-        .modify(|connection| connection.managed_fields_mut().clear())
-        .inspect(move |event| {
-            if let Ok(watcher::Event::Delete(gone)) = event {
-                forgetting.forget_connection(&Key::of(gone));
-            }
-        })
-        .reflect(writer)
-        .touched_objects()
-        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
+    let watch = watcher(
+        Api::<ScimConnection>::all(client),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|connection| connection.managed_fields_mut().clear())
+    .inspect(move |event| {
+        if let Ok(watcher::Event::Delete(gone)) = event {
+            forgetting.forget_connection(&Key::of(gone));
+        }
+    })
+    .reflect(writer)
+    .touched_objects()
+    .predicate_filter(
+        predicates::generation.combine(predicates::annotations),
+        PredicateConfig::default(),
+    );
     let connections = Controller::for_stream(watch, store)
         .reconcile_on(connections_woken)
         .graceful_shutdown_on(shutdown)
@@ -108,22 +141,40 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
     context.wake_users(woken);
 }
 
-async fn namespaces(client: Client, writer: reflector::store::Writer<Namespace>, context: Arc<Context>) {
+async fn namespaces(
+    client: Client,
+    writer: reflector::store::Writer<Namespace>,
+    context: Arc<Context>,
+) {
     let mut seen = std::collections::HashMap::new();
-    let watch = watcher(Api::<Namespace>::all(client), watcher::Config::default()).default_backoff().modify(|n| n.managed_fields_mut().clear()).reflect(writer).touched_objects();
+    let watch = watcher(Api::<Namespace>::all(client), watcher::Config::default())
+        .default_backoff()
+        .modify(|n| n.managed_fields_mut().clear())
+        .reflect(writer)
+        .touched_objects();
     let mut watch = std::pin::pin!(watch);
     while let Some(namespace) = watch.next().await {
         let Ok(namespace) = namespace else { continue };
         let labels = namespace.labels().clone();
-        if seen.insert(namespace.name_any(), labels.clone()).is_some_and(|old| old != labels) {
+        if seen
+            .insert(namespace.name_any(), labels.clone())
+            .is_some_and(|old| old != labels)
+        {
             // Labels decide who may use a connection by selector.
-            let here = context.users.state().into_iter().filter(|u| u.namespace().as_deref() == Some(&*namespace.name_any()));
+            let here = context
+                .users
+                .state()
+                .into_iter()
+                .filter(|u| u.namespace().as_deref() == Some(&*namespace.name_any()));
             context.wake_users(here.map(|u| Key::of(&*u)));
         }
     }
 }
 
-async fn recounts(mut changed: tokio::sync::mpsc::UnboundedReceiver<Key>, wake: mpsc::UnboundedSender<ObjectRef<ScimConnection>>) {
+async fn recounts(
+    mut changed: tokio::sync::mpsc::UnboundedReceiver<Key>,
+    wake: mpsc::UnboundedSender<ObjectRef<ScimConnection>>,
+) {
     while let Some(first) = changed.recv().await {
         tokio::time::sleep(RECOUNT).await;
         let mut keys = HashSet::from([first]);

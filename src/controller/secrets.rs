@@ -67,7 +67,11 @@ pub struct Watches {
 impl Watches {
     /// No watches yet.
     pub fn new(client: Client, wake: UnboundedSender<ObjectRef<ScimConnection>>) -> Self {
-        Self { client, wake, running: Mutex::default() }
+        Self {
+            client,
+            wake,
+            running: Mutex::default(),
+        }
     }
 
     /// The object's data as last seen; starts the watch when there is none, or of another object.
@@ -91,7 +95,13 @@ impl Watches {
         });
     }
 
-    fn watch(&self, connection: &Key, role: &'static str, kind: Kind, name: &str) -> watch::Receiver<Seen> {
+    fn watch(
+        &self,
+        connection: &Key,
+        role: &'static str,
+        kind: Kind,
+        name: &str,
+    ) -> watch::Receiver<Seen> {
         let target = (kind, name.to_owned());
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = running.get(&(connection.clone(), role)) {
@@ -101,32 +111,65 @@ impl Watches {
             known.task.abort();
         }
         let (sender, seen) = watch::channel(Seen::NotYet);
-        let (client, wake, key, name) = (self.client.clone(), self.wake.clone(), connection.clone(), name.to_owned());
+        let (client, wake, key, name) = (
+            self.client.clone(),
+            self.wake.clone(),
+            connection.clone(),
+            name.to_owned(),
+        );
         let task = tokio::spawn(async move {
             let namespace = key.namespace.clone();
             match kind {
                 Kind::Secret => {
                     let api: Api<Secret> = Api::namespaced(client, &namespace);
-                    follow(api, &name, sender, wake, key, |secret| secret.data.unwrap_or_default().into_iter().map(|(k, v)| (k, v.0)).collect()).await;
+                    follow(api, &name, sender, wake, key, |secret| {
+                        secret
+                            .data
+                            .unwrap_or_default()
+                            .into_iter()
+                            .map(|(k, v)| (k, v.0))
+                            .collect()
+                    })
+                    .await;
                 }
                 Kind::ConfigMap => {
                     let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
                     follow(api, &name, sender, wake, key, |map| {
-                        let text = map.data.unwrap_or_default().into_iter().map(|(k, v)| (k, v.into_bytes()));
-                        text.chain(map.binary_data.unwrap_or_default().into_iter().map(|(k, v)| (k, v.0))).collect()
+                        let text = map
+                            .data
+                            .unwrap_or_default()
+                            .into_iter()
+                            .map(|(k, v)| (k, v.into_bytes()));
+                        text.chain(
+                            map.binary_data
+                                .unwrap_or_default()
+                                .into_iter()
+                                .map(|(k, v)| (k, v.0)),
+                        )
+                        .collect()
                     })
                     .await;
                 }
             }
         });
-        let handle = Watch { target, seen: seen.clone(), task: task.abort_handle() };
+        let handle = Watch {
+            target,
+            seen: seen.clone(),
+            task: task.abort_handle(),
+        };
         running.insert((connection.clone(), role), handle);
         seen
     }
 }
 
-async fn follow<K>(api: Api<K>, name: &str, sender: watch::Sender<Seen>, wake: UnboundedSender<ObjectRef<ScimConnection>>, key: Key, data: impl Fn(K) -> BTreeMap<String, Vec<u8>>)
-where
+async fn follow<K>(
+    api: Api<K>,
+    name: &str,
+    sender: watch::Sender<Seen>,
+    wake: UnboundedSender<ObjectRef<ScimConnection>>,
+    key: Key,
+    data: impl Fn(K) -> BTreeMap<String, Vec<u8>>,
+) where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
     let mut sightings = std::pin::pin!(watcher::watch_object(api, name).default_backoff());
@@ -151,7 +194,8 @@ where
 
 fn forbidden(error: &watcher::Error) -> bool {
     let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
         watcher::Error::WatchError(status) => status,
         _ => return false,
     };

@@ -15,6 +15,7 @@ use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready, State};
 use crate::controller::observe;
+use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::{connection, farewell, finalizer};
 use crate::domain::conditions::{Outlook, Verdict};
@@ -44,7 +45,14 @@ pub struct Pass<'a> {
 /// # Errors
 /// When the API server cannot be written to.
 pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
-    let pass = Pass { key: Key::of(&*user), uid: user.uid().unwrap_or_default(), before: context.last_status(&user), user: &user, context: &context, seen_stale: false.into() };
+    let pass = Pass {
+        key: Key::of(&*user),
+        uid: user.uid().unwrap_or_default(),
+        before: context.last_status(&user),
+        user: &user,
+        context: &context,
+        seen_stale: false.into(),
+    };
     let connection_key = Key::connection_of(&user);
     let connection = context.connection(&connection_key);
     if user.metadata.deletion_timestamp.is_some() {
@@ -52,15 +60,35 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
     }
     let Some(connection) = connection else {
         let message = format!("spec.connectionRef: there is no ScimConnection {connection_key}");
-        return pass.stop(None, Verdict::no(C::Valid, Reason::ConnectionNotFound, message)).await;
+        return pass
+            .stop(
+                None,
+                Verdict::no(C::Valid, Reason::ConnectionNotFound, message),
+            )
+            .await;
     };
-    let Some(spec) = connection.spec() else { return Ok(Action::await_change()) };
-    if !context.allows(&spec.allowed_namespaces, &connection_key.namespace, &pass.key.namespace) {
-        let message = format!("spec.connectionRef: ScimConnection {connection_key} does not allow resources of this namespace");
-        return pass.stop(Some(&connection), Verdict::no(C::Valid, Reason::ConnectionNotAllowed, message)).await;
+    let Some(spec) = connection.spec() else {
+        return Ok(Action::await_change());
+    };
+    if !context.allows(
+        &spec.allowed_namespaces,
+        &connection_key.namespace,
+        &pass.key.namespace,
+    ) {
+        let message = format!(
+            "spec.connectionRef: ScimConnection {connection_key} does not allow resources of this namespace"
+        );
+        return pass
+            .stop(
+                Some(&connection),
+                Verdict::no(C::Valid, Reason::ConnectionNotAllowed, message),
+            )
+            .await;
     }
     if user.spec.suspend {
-        return report::write(&pass, Some(&connection), Report::suspended(&pass)).await.map(|()| Action::await_change());
+        return report::write(&pass, Some(&connection), Report::suspended(&pass))
+            .await
+            .map(|()| Action::await_change());
     }
     match connection.phase() {
         Phase::Ready(ready) => work(&pass, &connection, &ready).await,
@@ -70,31 +98,62 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         }
         Phase::NotReady(_) => {
             connection.wait(pass.key.clone());
-            report::connection_not_ready(&pass, &connection, &connection_key).await
+            outcome::connection_not_ready(&pass, &connection, &connection_key).await
         }
     }
 }
 
-async fn work(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result<Action, kube::Error> {
+async fn work(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<Action, kube::Error> {
     let spec = &pass.user.spec;
     let now = jiff::Timestamp::now();
-    let expires_in = spec.valid_until.as_ref().map(|until| until.0.duration_since(now));
+    let expires_in = spec
+        .valid_until
+        .as_ref()
+        .map(|until| until.0.duration_since(now));
     let expired = expires_in.is_some_and(|left| !left.is_positive());
     let manager = observe::manager(pass, connection);
-    let subject = Subject { owner_id: &ready.owner_id, namespace: &pass.key.namespace, name: &pass.key.name, manager_id: manager.as_ref().and_then(|m| m.id.as_deref()), expired };
+    let subject = Subject {
+        owner_id: &ready.owner_id,
+        namespace: &pass.key.namespace,
+        name: &pass.key.name,
+        manager_id: manager.as_ref().and_then(|m| m.id.as_deref()),
+        expired,
+    };
     let valid = match validate(spec, &ready.profile, subject) {
         Ok(valid) => valid,
         Err(violations) => {
             let unsupported = violations.iter().all(|v| v.unsupported);
-            let reason = if unsupported { Reason::UnsupportedAttribute } else { Reason::SpecInvalid };
-            return pass.stop(Some(connection), Verdict::no(C::Valid, reason, sentence(&violations))).await;
+            let reason = if unsupported {
+                Reason::UnsupportedAttribute
+            } else {
+                Reason::SpecInvalid
+            };
+            return pass
+                .stop(
+                    Some(connection),
+                    Verdict::no(C::Valid, reason, sentence(&violations)),
+                )
+                .await;
         }
     };
     if let Some(older) = pass.context.index(|index| index.older_claim(&pass.key)) {
-        let message = format!("spec.userName: ScimUser {older} is older and claims the same userName at this connection");
-        return pass.stop(Some(connection), Verdict::no(C::Valid, Reason::DuplicateUserName, message)).await;
+        let message = format!(
+            "spec.userName: ScimUser {older} is older and claims the same userName at this connection"
+        );
+        return pass
+            .stop(
+                Some(connection),
+                Verdict::no(C::Valid, Reason::DuplicateUserName, message),
+            )
+            .await;
     }
-    if ready.spec.mode == Mode::Enforce && finalizer::ensure(pass).await? == finalizer::Ensured::Raced {
+    if ready.spec.mode == Mode::Enforce
+        && finalizer::ensure(pass).await? == finalizer::Ensured::Raced
+    {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     let mut applied = step(pass, connection, ready, &valid).await?;
@@ -103,9 +162,12 @@ async fn work(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result
         applied = step(pass, connection, ready, &valid).await?;
     }
     let pending_manager = manager.filter(|m| m.id.is_none()).map(|m| m.key);
-    let action = report::applied(pass, connection, &valid, expired, applied, pending_manager).await?;
+    let action =
+        outcome::applied(pass, connection, &valid, expired, applied, pending_manager).await?;
     Ok(match expires_in {
-        Some(left) if left.is_positive() => soonest(action, Duration::try_from(left).unwrap_or(Duration::MAX)),
+        Some(left) if left.is_positive() => {
+            soonest(action, Duration::try_from(left).unwrap_or(Duration::MAX))
+        }
         _ => action,
     })
 }
@@ -113,11 +175,20 @@ async fn work(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result
 /// Requeues at `wait`, unless something sooner was asked for. An `Action` cannot be read, so the
 /// later of the two is found by asking again when the sooner comes.
 fn soonest(action: Action, wait: Duration) -> Action {
-    if action == Action::await_change() { Action::requeue(wait.min(Duration::from_secs(24 * 3600)) + Duration::from_millis(10)) } else { action }
+    if action == Action::await_change() {
+        Action::requeue(wait.min(Duration::from_secs(24 * 3600)) + Duration::from_millis(10))
+    } else {
+        action
+    }
 }
 
 /// Observe, plan, act: once.
-async fn step(pass: &Pass<'_>, connection: &Connection, ready: &Ready, valid: &Valid) -> Result<Applied, kube::Error> {
+async fn step(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    valid: &Valid,
+) -> Result<Applied, kube::Error> {
     let spec = &pass.user.spec;
     let candidates = match observe::candidates(pass, connection, ready, &valid.desired).await {
         Ok(candidates) => candidates,
@@ -136,21 +207,34 @@ async fn step(pass: &Pass<'_>, connection: &Connection, ready: &Ready, valid: &V
     let managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
     let spec_changed = pass.before.synced_generation != pass.user.metadata.generation || !recorded;
     let echoed = connection.directory().echoed().clone();
-    let knowledge = Knowledge { managed: &managed, echoed: &echoed, spec_changed };
+    let knowledge = Knowledge {
+        managed: &managed,
+        echoed: &echoed,
+        spec_changed,
+    };
     let adopted = matches!(identity, Identity::Adopted(_)) && !recorded;
     let plan = plan(&valid.desired, identity, &ready.profile, knowledge);
     if ready.spec.mode == Mode::DryRun && !matches!(plan, Plan::Noop(_) | Plan::Blocked(_)) {
-        return Ok(Applied::Shown { plan: plan.status(&valid.desired), id: pass.before.id.clone() });
+        return Ok(Applied::Shown {
+            plan: plan.status(&valid.desired),
+            id: pass.before.id.clone(),
+        });
     }
     if matches!(plan, Plan::Create) && !connection.directory().complete() {
-        return Ok(Applied::Waiting("the listing of the backend is not complete; creating now could make a second account"));
+        return Ok(Applied::Waiting(
+            "the listing of the backend is not complete; creating now could make a second account",
+        ));
     }
     act::apply(pass, connection, ready, valid, plan, adopted).await
 }
 
 impl Pass<'_> {
     /// Ends the pass with a broken rule.
-    async fn stop(&self, connection: Option<&Connection>, valid: Verdict) -> Result<Action, kube::Error> {
+    async fn stop(
+        &self,
+        connection: Option<&Connection>,
+        valid: Verdict,
+    ) -> Result<Action, kube::Error> {
         let report = Report::invalid(self, valid);
         report::write(self, connection, report).await?;
         Ok(Action::await_change())
@@ -158,7 +242,8 @@ impl Pass<'_> {
 
     /// Whether the conditions already speak of this generation.
     pub fn reported_on_this_generation(&self) -> bool {
-        self.before.observed_generation == self.user.metadata.generation && !self.before.conditions.is_empty()
+        self.before.observed_generation == self.user.metadata.generation
+            && !self.before.conditions.is_empty()
     }
 
     /// The reconcile request that this pass answers.
@@ -176,6 +261,10 @@ pub fn on_error(user: Arc<ScimUser>, error: &kube::Error, context: Arc<Context>)
 impl Outlook {
     /// The state that the connection counts.
     pub fn state(self) -> State {
-        if self == Self::Settled { State::InStep } else { State::Failing }
+        if self == Self::Settled {
+            State::InStep
+        } else {
+            State::Failing
+        }
     }
 }

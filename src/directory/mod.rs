@@ -71,11 +71,23 @@ impl Directory {
     }
 
     /// Takes a listing that began at `mark`. Only a complete one casts doubt on what it lacks.
-    pub fn finish_listing(&mut self, mark: u64, listed: Vec<Observed>, complete: bool) -> Difference {
+    pub fn finish_listing(
+        &mut self,
+        mark: u64,
+        listed: Vec<Observed>,
+        complete: bool,
+    ) -> Difference {
         let mut difference = Difference::default();
         let ids: BTreeSet<String> = listed.iter().map(|o| o.id.clone()).collect();
         for observed in listed {
-            let newer = self.entries.get(&observed.id).is_some_and(|e| e.step > mark) || self.removed.get(&observed.id).is_some_and(|step| *step > mark);
+            let newer = self
+                .entries
+                .get(&observed.id)
+                .is_some_and(|e| e.step > mark)
+                || self
+                    .removed
+                    .get(&observed.id)
+                    .is_some_and(|step| *step > mark);
             if newer {
                 continue;
             }
@@ -164,8 +176,14 @@ impl Directory {
     }
 
     fn all(&self, ids: Option<&BTreeSet<String>>) -> Vec<Observed> {
-        let entries = ids.into_iter().flatten().filter_map(|id| self.entries.get(id));
-        entries.filter(|e| !e.doubtful).map(|e| e.observed.clone()).collect()
+        let entries = ids
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.entries.get(id));
+        entries
+            .filter(|e| !e.doubtful)
+            .map(|e| e.observed.clone())
+            .collect()
     }
 
     fn insert(&mut self, observed: Observed, step: u64) {
@@ -173,16 +191,31 @@ impl Directory {
         self.echoed.extend(observed.attributes.keys().cloned());
         if let Some(mark) = &observed.external_id {
             self.external_id = ExternalIdEcho::Echoed;
-            self.by_external_id.entry(mark.clone()).or_default().insert(observed.id.clone());
+            self.by_external_id
+                .entry(mark.clone())
+                .or_default()
+                .insert(observed.id.clone());
         }
         if let Some(name) = &observed.user_name {
-            self.by_user_name.entry(fold_user_name(name)).or_default().insert(observed.id.clone());
+            self.by_user_name
+                .entry(fold_user_name(name))
+                .or_default()
+                .insert(observed.id.clone());
         }
-        self.entries.insert(observed.id.clone(), Entry { observed, step, doubtful: false });
+        self.entries.insert(
+            observed.id.clone(),
+            Entry {
+                observed,
+                step,
+                doubtful: false,
+            },
+        );
     }
 
     fn detach(&mut self, id: &str) {
-        let Some(entry) = self.entries.remove(id) else { return };
+        let Some(entry) = self.entries.remove(id) else {
+            return;
+        };
         if let Some(mark) = entry.observed.external_id {
             unlink(&mut self.by_external_id, &mark, id);
         }
@@ -206,18 +239,28 @@ mod tests {
     use super::*;
 
     fn account(id: &str, name: &str) -> Observed {
-        Observed { id: id.into(), user_name: Some(name.into()), external_id: Some(format!("mark-{id}")), active: Some(true), ..Observed::default() }
+        Observed {
+            id: id.into(),
+            user_name: Some(name.into()),
+            external_id: Some(format!("mark-{id}")),
+            active: Some(true),
+            ..Observed::default()
+        }
     }
 
     #[test]
     fn a_listing_tells_what_changed_and_doubts_what_it_lacks() {
         let mut directory = Directory::default();
         let mark = directory.begin_listing();
-        let first = directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
+        let first =
+            directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
         assert_eq!(first.changed, ["1", "2"]);
         let mark = directory.begin_listing();
         let second = directory.finish_listing(mark, vec![account("1", "Eve")], true);
-        assert_eq!((second.changed, second.missing), (vec!["1".to_owned()], vec!["2".to_owned()]));
+        assert_eq!(
+            (second.changed, second.missing),
+            (vec!["1".to_owned()], vec!["2".to_owned()])
+        );
         assert_eq!(directory.by_id("2"), Known::Doubtful);
         assert!(directory.by_user_name("ada").is_empty());
         assert_eq!(directory.by_user_name("EVE").len(), 1);
@@ -242,7 +285,8 @@ mod tests {
         directory.put(account("1", "ada.new"));
         directory.put(account("3", "created"));
         directory.remove("2");
-        let difference = directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
+        let difference =
+            directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
         assert_eq!(difference, Difference::default());
         assert_eq!(directory.by_user_name("ada.new").len(), 1);
         assert_eq!(directory.by_id("2"), Known::Unknown);
@@ -256,6 +300,11 @@ mod tests {
         let mark = directory.begin_listing();
         directory.finish_listing(mark, vec![], true);
         let mark = directory.begin_listing();
-        assert_eq!(directory.finish_listing(mark, vec![account("1", "ada")], true).changed, ["1"]);
+        assert_eq!(
+            directory
+                .finish_listing(mark, vec![account("1", "ada")], true)
+                .changed,
+            ["1"]
+        );
     }
 }

@@ -20,17 +20,32 @@ pub struct Verdict {
 impl Verdict {
     /// A condition that holds.
     pub fn yes(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, status: "True", reason, message: message.into() }
+        Self {
+            kind,
+            status: "True",
+            reason,
+            message: message.into(),
+        }
     }
 
     /// A condition that does not hold.
     pub fn no(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, status: "False", reason, message: message.into() }
+        Self {
+            kind,
+            status: "False",
+            reason,
+            message: message.into(),
+        }
     }
 
     /// A condition nobody can speak of yet.
     pub fn unknown(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, status: "Unknown", reason, message: message.into() }
+        Self {
+            kind,
+            status: "Unknown",
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -58,16 +73,24 @@ pub fn with_summary(mut verdicts: Vec<Verdict>, ready: Verdict, outlook: Outlook
 }
 
 /// The conditions to write: a condition whose status did not change keeps its transition time.
-pub fn merge(before: &[Condition], verdicts: Vec<Verdict>, generation: Option<i64>, now: &Time) -> Vec<Condition> {
+pub fn merge(
+    before: &[Condition],
+    verdicts: Vec<Verdict>,
+    generation: Option<i64>,
+    now: &Time,
+) -> Vec<Condition> {
     let stamp = |verdict: Verdict| {
-        let old = before.iter().find(|c| c.type_ == verdict.kind.as_str() && c.status == verdict.status);
+        let old = before
+            .iter()
+            .find(|c| c.type_ == verdict.kind.as_str() && c.status == verdict.status);
         Condition {
             type_: verdict.kind.as_str().into(),
             status: verdict.status.into(),
             reason: verdict.reason.as_str().into(),
             message: clip(verdict.message),
             observed_generation: generation,
-            last_transition_time: old.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
+            last_transition_time: old
+                .map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
         }
     };
     verdicts.into_iter().map(stamp).collect()

@@ -22,25 +22,45 @@ pub fn declared(spec: &ScimUserSpec) -> Vec<Declared> {
     let mut all = Vec::new();
     let mut put = |attribute: &str, field: &str, value: Option<Value>| {
         if let Some(value) = value {
-            all.push(Declared { attribute: attribute.into(), field: format!("spec.{field}"), value });
+            all.push(Declared {
+                attribute: attribute.into(),
+                field: format!("spec.{field}"),
+                value,
+            });
         }
     };
     let text = |value: &Option<String>| value.as_ref().map(|v| json!(v));
 
     if let Some(name) = &spec.name {
         put("name.givenName", "name.givenName", text(&name.given_name));
-        put("name.familyName", "name.familyName", text(&name.family_name));
+        put(
+            "name.familyName",
+            "name.familyName",
+            text(&name.family_name),
+        );
     }
     put("displayName", "displayName", text(&spec.display_name));
     put("title", "title", text(&spec.title));
     for email in &spec.emails {
         let kind = address_type(email.r#type);
-        put(&format!("emails.{kind}"), &format!("emails[{kind}].value"), Some(json!(email.value)));
-        put(&format!("emails.{kind}.primary"), &format!("emails[{kind}].primary"), email.primary.map(|p| json!(p)));
+        put(
+            &format!("emails.{kind}"),
+            &format!("emails[{kind}].value"),
+            Some(json!(email.value)),
+        );
+        put(
+            &format!("emails.{kind}.primary"),
+            &format!("emails[{kind}].primary"),
+            email.primary.map(|p| json!(p)),
+        );
     }
     for phone in &spec.phone_numbers {
         let kind = phone_type(phone.r#type);
-        put(&format!("phoneNumbers.{kind}"), &format!("phoneNumbers[{kind}].value"), Some(json!(phone.value)));
+        put(
+            &format!("phoneNumbers.{kind}"),
+            &format!("phoneNumbers[{kind}].value"),
+            Some(json!(phone.value)),
+        );
     }
     for address in &spec.addresses {
         let kind = address_type(address.r#type);
@@ -51,16 +71,40 @@ pub fn declared(spec: &ScimUserSpec) -> Vec<Declared> {
             ("postalCode", &address.postal_code),
             ("country", &address.country),
         ] {
-            put(&format!("addresses.{kind}.{sub}"), &format!("addresses[{kind}].{sub}"), text(value));
+            put(
+                &format!("addresses.{kind}.{sub}"),
+                &format!("addresses[{kind}].{sub}"),
+                text(value),
+            );
         }
     }
-    put("preferredLanguage", "preferredLanguage", text(&spec.preferred_language));
+    put(
+        "preferredLanguage",
+        "preferredLanguage",
+        text(&spec.preferred_language),
+    );
     put("locale", "locale", text(&spec.locale));
     if let Some(enterprise) = &spec.enterprise {
-        put("employeeNumber", "enterprise.employeeNumber", text(&enterprise.employee_number));
-        put("department", "enterprise.department", text(&enterprise.department));
-        put("division", "enterprise.division", text(&enterprise.division));
-        put("organization", "enterprise.organization", text(&enterprise.organization));
+        put(
+            "employeeNumber",
+            "enterprise.employeeNumber",
+            text(&enterprise.employee_number),
+        );
+        put(
+            "department",
+            "enterprise.department",
+            text(&enterprise.department),
+        );
+        put(
+            "division",
+            "enterprise.division",
+            text(&enterprise.division),
+        );
+        put(
+            "organization",
+            "enterprise.organization",
+            text(&enterprise.organization),
+        );
         let manager = enterprise.manager.as_ref().and_then(|m| m.value.as_ref());
         put("manager", "enterprise.manager", manager.map(|v| json!(v)));
     }

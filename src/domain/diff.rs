@@ -36,13 +36,27 @@ pub struct Knowledge<'a> {
 
 /// The changes that bring `observed` to `desired`. An attribute that neither the spec nor we ever
 /// set is not ours and never appears.
-pub fn changes(desired: &Desired, observed: &Observed, profile: &Profile, knowledge: Knowledge<'_>) -> Vec<Change> {
+pub fn changes(
+    desired: &Desired,
+    observed: &Observed,
+    profile: &Profile,
+    knowledge: Knowledge<'_>,
+) -> Vec<Change> {
     let mut changes = Vec::new();
     for (name, attribute) in profile.iter() {
         let wanted = desired.attributes.get(name);
         let seen = observed.attributes.get(name);
         let to = match (wanted, seen) {
-            (Some(wanted), Some(seen)) if same(attribute.rule, wanted, seen, knowledge.spec_changed && name == "userName") => continue,
+            (Some(wanted), Some(seen))
+                if same(
+                    attribute.rule,
+                    wanted,
+                    seen,
+                    knowledge.spec_changed && name == "userName",
+                ) =>
+            {
+                continue;
+            }
             (Some(wanted), Some(_)) => Some(wanted.clone()),
             (Some(wanted), None) => {
                 let written = knowledge.managed.contains(name) && !knowledge.spec_changed;
@@ -53,10 +67,20 @@ pub fn changes(desired: &Desired, observed: &Observed, profile: &Profile, knowle
                 Some(wanted.clone())
             }
             (None, Some(_)) if knowledge.managed.contains(name) => None,
-            (None, None) if knowledge.managed.contains(name) && knowledge.spec_changed && !knowledge.echoed.contains(name) => None,
+            (None, None)
+                if knowledge.managed.contains(name)
+                    && knowledge.spec_changed
+                    && !knowledge.echoed.contains(name) =>
+            {
+                None
+            }
             (None, _) => continue,
         };
-        changes.push(Change { attribute: name.to_owned(), path: attribute.path.clone(), to });
+        changes.push(Change {
+            attribute: name.to_owned(),
+            path: attribute.path.clone(),
+            to,
+        });
     }
     changes
 }
@@ -69,7 +93,9 @@ fn same(rule: Rule, wanted: &Value, seen: &Value, exactly: bool) -> bool {
             Rule::CybSafeLanguage | Rule::LanguageTag => languages::same(a, b),
             Rule::Text | Rule::Flag => a == b,
         },
-        _ if rule == Rule::Flag => crate::scim::types::lenient_bool(wanted) == crate::scim::types::lenient_bool(seen),
+        _ if rule == Rule::Flag => {
+            crate::scim::types::lenient_bool(wanted) == crate::scim::types::lenient_bool(seen)
+        }
         (Some(a), None) => seen.as_u64().is_some_and(|n| n.to_string() == a),
         _ => wanted == seen,
     }
@@ -80,7 +106,12 @@ fn same(rule: Rule, wanted: &Value, seen: &Value, exactly: bool) -> bool {
 /// Three shapes that servers agree on: an element that is absent is added whole on its bare
 /// attribute, since a filter that matches nothing is `noTarget`; one that loses its last value is
 /// removed whole, since removing `.value` leaves `{"type": …}`; a `manager` is written as an object.
-pub fn patch(changes: &[Change], desired: &Desired, observed: &Observed, profile: &Profile) -> Patch {
+pub fn patch(
+    changes: &[Change],
+    desired: &Desired,
+    observed: &Observed,
+    profile: &Profile,
+) -> Patch {
     let mut ops = Vec::new();
     let mut whole: BTreeMap<String, (AttributePath, Map<String, Value>)> = BTreeMap::new();
     let mut removed = BTreeSet::new();
@@ -94,37 +125,64 @@ pub fn patch(changes: &[Change], desired: &Desired, observed: &Observed, profile
                 element.insert(sub.clone(), value.clone());
             }
             (Some(value), Some(sub)) if sub == "value" && container.selector.is_none() => {
-                ops.push(set(&change.attribute, observed, key, json!({"value": value})));
+                ops.push(set(
+                    &change.attribute,
+                    observed,
+                    key,
+                    json!({"value": value}),
+                ));
             }
-            (Some(value), _) => ops.push(set(&change.attribute, observed, change.path.to_string(), value.clone())),
+            (Some(value), _) => ops.push(set(
+                &change.attribute,
+                observed,
+                change.path.to_string(),
+                value.clone(),
+            )),
             (None, Some(sub)) if container.selector.is_some() || sub == "value" => {
                 if !element_absent && keeps_nothing(&container, desired, profile) {
                     if removed.insert(key.clone()) {
                         ops.push(PatchOp::Remove { path: key });
                     }
                 } else if !element_absent {
-                    ops.push(PatchOp::Remove { path: change.path.to_string() });
+                    ops.push(PatchOp::Remove {
+                        path: change.path.to_string(),
+                    });
                 }
             }
-            (None, _) => ops.push(PatchOp::Remove { path: change.path.to_string() }),
+            (None, _) => ops.push(PatchOp::Remove {
+                path: change.path.to_string(),
+            }),
         }
     }
     for (container, mut element) in whole.into_values() {
         if let Some(kind) = &container.selector {
             element.insert("type".into(), json!(kind));
         }
-        let bare = AttributePath { selector: None, sub: None, ..container };
-        ops.push(PatchOp::Add { path: bare.to_string(), value: json!([element]) });
+        let bare = AttributePath {
+            selector: None,
+            sub: None,
+            ..container
+        };
+        ops.push(PatchOp::Add {
+            path: bare.to_string(),
+            value: json!([element]),
+        });
     }
     Patch(ops)
 }
 
 fn set(attribute: &str, observed: &Observed, path: String, value: Value) -> PatchOp {
-    if observed.attributes.contains_key(attribute) { PatchOp::Replace { path, value } } else { PatchOp::Add { path, value } }
+    if observed.attributes.contains_key(attribute) {
+        PatchOp::Replace { path, value }
+    } else {
+        PatchOp::Add { path, value }
+    }
 }
 
 fn keeps_nothing(container: &AttributePath, desired: &Desired, profile: &Profile) -> bool {
-    !profile.iter().any(|(name, attribute)| attribute.path.container() == *container && desired.attributes.contains_key(name))
+    !profile.iter().any(|(name, attribute)| {
+        attribute.path.container() == *container && desired.attributes.contains_key(name)
+    })
 }
 
 /// The body of a POST: everything desired at its path, with the schemas used (RFC 7643 §3).
@@ -154,14 +212,21 @@ pub fn merge_into(resource: &mut Value, changes: &[Change]) {
 
 /// What the account looks like once `changes` are applied: the state assumed after an answer
 /// without a body, until the next listing tells.
-pub fn assume(observed: &Observed, changes: &[Change], desired: &Desired, profile: &Profile) -> Observed {
+pub fn assume(
+    observed: &Observed,
+    changes: &[Change],
+    desired: &Desired,
+    profile: &Profile,
+) -> Observed {
     let mut after = observed.clone();
     after.version = None;
     for change in changes {
         let container = change.path.container();
         match &change.to {
             Some(value) => {
-                after.attributes.insert(change.attribute.clone(), value.clone());
+                after
+                    .attributes
+                    .insert(change.attribute.clone(), value.clone());
                 if container.selector.is_some() {
                     after.elements.insert(container.to_string());
                 }

@@ -55,31 +55,55 @@ pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolic
         return Identity::Ours(account);
     }
     if policy.by_id {
-        return candidates.adopt.map_or(Identity::AdoptionRequired, |account| {
-            if foreign(&account, desired) { Identity::OwnedByOther } else { Identity::Adopted(account) }
-        });
+        return candidates
+            .adopt
+            .map_or(Identity::AdoptionRequired, |account| {
+                if foreign(&account, desired) {
+                    Identity::OwnedByOther
+                } else {
+                    Identity::Adopted(account)
+                }
+            });
     }
-    let mut marked = candidates.by_external_id.into_iter().filter(|a| a.external_id.as_deref() == Some(&*desired.external_id));
+    let mut marked = candidates
+        .by_external_id
+        .into_iter()
+        .filter(|a| a.external_id.as_deref() == Some(&*desired.external_id));
     match (marked.next(), marked.next()) {
         (Some(_), Some(_)) => return Identity::Ambiguous,
         (Some(account), None) if !policy.explicit_external_id => return Identity::Ours(account),
-        (Some(account), None) if policy.external_id || policy.creating => return Identity::Adopted(account),
+        (Some(account), None) if policy.external_id || policy.creating => {
+            return Identity::Adopted(account);
+        }
         (Some(_), None) => return Identity::AdoptionRequired,
         (None, _) => {}
     }
     let wanted = super::names::fold_user_name(&desired.user_name);
-    let same = |a: &Observed| a.user_name.as_deref().map(super::names::fold_user_name).as_ref() == Some(&wanted);
+    let same = |a: &Observed| {
+        a.user_name
+            .as_deref()
+            .map(super::names::fold_user_name)
+            .as_ref()
+            == Some(&wanted)
+    };
     let mut named = candidates.by_user_name.into_iter().filter(same);
     match (named.next(), named.next()) {
         (None, _) => Identity::Nobody,
         (Some(_), Some(_)) => Identity::Ambiguous,
         (Some(account), None) if foreign(&account, desired) => Identity::OwnedByOther,
-        (Some(account), None) if policy.user_name || (policy.creating && account.external_id.is_none()) => Identity::Adopted(account),
+        (Some(account), None)
+            if policy.user_name || (policy.creating && account.external_id.is_none()) =>
+        {
+            Identity::Adopted(account)
+        }
         (Some(_), None) => Identity::AdoptionRequired,
     }
 }
 
 /// Marked by a scim-operator, and not as this resource.
 fn foreign(account: &Observed, desired: &Desired) -> bool {
-    account.external_id.as_deref().is_some_and(|mark| mark.starts_with(super::names::PREFIX) && mark != desired.external_id)
+    account
+        .external_id
+        .as_deref()
+        .is_some_and(|mark| mark.starts_with(super::names::PREFIX) && mark != desired.external_id)
 }

@@ -47,7 +47,15 @@ mod tests {
 
     #[test]
     fn durations_are_sums_of_their_parts() {
-        for (text, seconds) in [("30m", Some(1800)), ("1h30m", Some(5400)), ("5s", Some(5)), ("", None), ("5", None), ("5d", None), ("m", None)] {
+        for (text, seconds) in [
+            ("30m", Some(1800)),
+            ("1h30m", Some(5400)),
+            ("5s", Some(5)),
+            ("", None),
+            ("5", None),
+            ("5d", None),
+            ("m", None),
+        ] {
             assert_eq!(duration_seconds(text), seconds, "{text}");
         }
     }
@@ -55,7 +63,10 @@ mod tests {
     #[test]
     fn external_ids_name_owner_and_resource() {
         let owner = owner_id(None, "identity", "cybsafe");
-        assert_eq!(external_id(&owner, "team", "ada"), "scim-operator:identity/cybsafe:team/ada");
+        assert_eq!(
+            external_id(&owner, "team", "ada"),
+            "scim-operator:identity/cybsafe:team/ada"
+        );
         assert_eq!(owner_id(Some("prod"), "identity", "cybsafe"), "prod");
     }
 }

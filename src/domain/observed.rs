@@ -54,7 +54,15 @@ impl Observed {
 
     /// Whether two sightings tell the same story; versions do not count.
     pub fn same_state(&self, other: &Self) -> bool {
-        let Self { id, external_id, user_name, active, version: _, attributes, elements } = self;
+        let Self {
+            id,
+            external_id,
+            user_name,
+            active,
+            version: _,
+            attributes,
+            elements,
+        } = self;
         *id == other.id
             && *external_id == other.external_id
             && *user_name == other.user_name

@@ -52,7 +52,12 @@ pub enum Farewell {
 }
 
 /// Plans for a user that is wanted.
-pub fn plan(desired: &Desired, identity: Identity, profile: &Profile, knowledge: Knowledge<'_>) -> Plan {
+pub fn plan(
+    desired: &Desired,
+    identity: Identity,
+    profile: &Profile,
+    knowledge: Knowledge<'_>,
+) -> Plan {
     let (account, adopted) = match identity {
         Identity::Ours(account) => (account, false),
         Identity::Adopted(account) => (account, true),
@@ -68,14 +73,20 @@ pub fn plan(desired: &Desired, identity: Identity, profile: &Profile, knowledge:
         (false, true) => Cause::Spec,
         (false, false) => Cause::Drift,
     };
-    Plan::Update { account, changes, cause }
+    Plan::Update {
+        account,
+        changes,
+        cause,
+    }
 }
 
 /// Plans for a user that is deleted; an account that is gone or archived already needs nothing.
 pub fn farewell(policy: DeletionPolicy, account: Option<Observed>) -> Farewell {
     match (policy, account) {
         (DeletionPolicy::Retain, _) | (_, None) => Farewell::Forget,
-        (DeletionPolicy::Archive, Some(account)) if account.active == Some(false) => Farewell::Forget,
+        (DeletionPolicy::Archive, Some(account)) if account.active == Some(false) => {
+            Farewell::Forget
+        }
         (DeletionPolicy::Archive, Some(account)) => Farewell::Archive(account),
         (DeletionPolicy::Delete, Some(account)) => Farewell::Delete(account),
     }
@@ -87,8 +98,15 @@ impl Plan {
         match self {
             Self::Noop(_) => "Noop",
             Self::Create => "Create",
-            Self::Update { cause: Cause::Adoption, .. } => "Adopt",
-            Self::Update { changes, .. } => match changes.iter().find(|c| c.attribute == "active").and_then(|c| c.to.as_ref()) {
+            Self::Update {
+                cause: Cause::Adoption,
+                ..
+            } => "Adopt",
+            Self::Update { changes, .. } => match changes
+                .iter()
+                .find(|c| c.attribute == "active")
+                .and_then(|c| c.to.as_ref())
+            {
                 Some(serde_json::Value::Bool(true)) => "Reactivate",
                 Some(serde_json::Value::Bool(false)) => "Archive",
                 _ => "Update",
@@ -105,6 +123,9 @@ impl Plan {
             Self::Update { changes, .. } => changes.iter().map(|c| c.attribute.clone()).collect(),
             Self::Blocked(_) => BTreeSet::new(),
         };
-        Some(PlanStatus { action: self.action().into(), attributes: attributes.into_iter().collect() })
+        Some(PlanStatus {
+            action: self.action().into(),
+            attributes: attributes.into_iter().collect(),
+        })
     }
 }

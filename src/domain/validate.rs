@@ -64,24 +64,43 @@ pub struct Subject<'a> {
 ///
 /// # Errors
 /// Every violation at once, sorted by field.
-pub fn validate(spec: &ScimUserSpec, profile: &Profile, subject: Subject<'_>) -> Result<Valid, Vec<Violation>> {
+pub fn validate(
+    spec: &ScimUserSpec,
+    profile: &Profile,
+    subject: Subject<'_>,
+) -> Result<Valid, Vec<Violation>> {
     let mut violations = Vec::new();
     let mut attributes = BTreeMap::new();
     for item in declared(spec) {
         let Some(attribute) = profile.get(&item.attribute) else {
-            let rule = format!("has no place in the profile {}; remove it or map it by the connection's attributeMapping", profile_name(profile.name));
-            violations.push(Violation { field: item.field, rule, unsupported: true });
+            let rule = format!(
+                "has no place in the profile {}; remove it or map it by the connection's attributeMapping",
+                profile_name(profile.name)
+            );
+            violations.push(Violation {
+                field: item.field,
+                rule,
+                unsupported: true,
+            });
             continue;
         };
         match normalise(attribute.rule, item.value) {
             Ok(value) => {
                 attributes.insert(item.attribute, value);
             }
-            Err(rule) => violations.push(Violation { field: item.field, rule, unsupported: false }),
+            Err(rule) => violations.push(Violation {
+                field: item.field,
+                rule,
+                unsupported: false,
+            }),
         }
     }
     if let Some(rule) = unusable_text(&spec.user_name) {
-        violations.push(Violation { field: "spec.userName".into(), rule, unsupported: false });
+        violations.push(Violation {
+            field: "spec.userName".into(),
+            rule,
+            unsupported: false,
+        });
     }
     if profile.name == ProfileName::CybSafe && attributes.contains_key("emails.work") {
         // "marked primary" is part of CybSafe's table, not a choice of the user.
@@ -90,7 +109,10 @@ pub fn validate(spec: &ScimUserSpec, profile: &Profile, subject: Subject<'_>) ->
     if let Some(id) = subject.manager_id {
         attributes.insert("manager".into(), json!(id));
     }
-    let external_id = spec.external_id.clone().unwrap_or_else(|| names::external_id(subject.owner_id, subject.namespace, subject.name));
+    let external_id = spec
+        .external_id
+        .clone()
+        .unwrap_or_else(|| names::external_id(subject.owner_id, subject.namespace, subject.name));
     let active = spec.active && !subject.expired;
     attributes.insert("userName".into(), json!(spec.user_name));
     attributes.insert("externalId".into(), json!(external_id));
@@ -110,8 +132,16 @@ pub fn validate(spec: &ScimUserSpec, profile: &Profile, subject: Subject<'_>) ->
         violations.sort();
         return Err(violations);
     }
-    let desired = Desired { user_name: spec.user_name.clone(), external_id, active, attributes };
-    Ok(Valid { warnings: warnings(spec, profile.name), desired })
+    let desired = Desired {
+        user_name: spec.user_name.clone(),
+        external_id,
+        active,
+        attributes,
+    };
+    Ok(Valid {
+        warnings: warnings(spec, profile.name),
+        desired,
+    })
 }
 
 /// The profile's name as the API spells it.
@@ -126,16 +156,27 @@ fn normalise(rule: Rule, value: Value) -> Result<Value, String> {
     if rule == Rule::Flag {
         return Ok(value);
     }
-    let Some(text) = value.as_str() else { return Ok(value) };
+    let Some(text) = value.as_str() else {
+        return Ok(value);
+    };
     if let Some(broken) = unusable_text(text) {
         return Err(broken);
     }
     match rule {
-        Rule::Country => countries::alpha2(text).map(|code| json!(code)).ok_or_else(|| "must be an ISO 3166-1 alpha-2 country code, such as GB".into()),
-        Rule::CybSafeLanguage => languages::cybsafe(text).map(|tag| json!(tag)).ok_or_else(|| {
-            format!("is not a language that CybSafe knows; the nearest are {}", languages::nearest_cybsafe(text).join(", "))
-        }),
-        Rule::LanguageTag if !languages::well_formed(text) => Err("must be a language tag, such as en-GB".into()),
+        Rule::Country => countries::alpha2(text)
+            .map(|code| json!(code))
+            .ok_or_else(|| "must be an ISO 3166-1 alpha-2 country code, such as GB".into()),
+        Rule::CybSafeLanguage => languages::cybsafe(text)
+            .map(|tag| json!(tag))
+            .ok_or_else(|| {
+                format!(
+                    "is not a language that CybSafe knows; the nearest are {}",
+                    languages::nearest_cybsafe(text).join(", ")
+                )
+            }),
+        Rule::LanguageTag if !languages::well_formed(text) => {
+            Err("must be a language tag, such as en-GB".into())
+        }
         _ => Ok(value),
     }
 }
@@ -144,12 +185,16 @@ fn unusable_text(text: &str) -> Option<String> {
     if text.chars().any(char::is_control) {
         return Some("must not contain control characters".into());
     }
-    (text.trim() != text || text.is_empty()).then(|| "must not be empty, nor begin or end with a space".into())
+    (text.trim() != text || text.is_empty())
+        .then(|| "must not be empty, nor begin or end with a space".into())
 }
 
 fn warnings(spec: &ScimUserSpec, profile: ProfileName) -> Vec<String> {
     let mut warnings = Vec::new();
-    let work = spec.emails.iter().find(|email| email.r#type == AddressType::Work);
+    let work = spec
+        .emails
+        .iter()
+        .find(|email| email.r#type == AddressType::Work);
     if let (ProfileName::CybSafe, Some(work)) = (profile, work)
         && names::fold_user_name(&work.value) != names::fold_user_name(&spec.user_name)
     {
@@ -166,6 +211,9 @@ fn warnings(spec: &ScimUserSpec, profile: ProfileName) -> Vec<String> {
 
 /// One line for a condition: every violation, field and rule.
 pub fn sentence(violations: &[Violation]) -> String {
-    let all: Vec<_> = violations.iter().map(|v| format!("{} {}", v.field, v.rule)).collect();
+    let all: Vec<_> = violations
+        .iter()
+        .map(|v| format!("{} {}", v.field, v.rule))
+        .collect();
     all.join("; ")
 }

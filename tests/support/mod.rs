@@ -30,24 +30,35 @@ impl Rig {
         let plane = ControlPlane::start().await?;
         plane.create_namespace(NAMESPACE).await?;
         plane.create_namespace("scim-system").await?;
-        if !std::path::Path::new("charts/scim-operator/Chart.yaml").exists() {
-            plane.kubectl(&["apply", "-f", "crds"]).await?;
-            plane.kubectl(&["create", "serviceaccount", "scim-operator", "-n", "scim-system"]).await?;
-            plane.kubectl(&["create", "clusterrolebinding", "x", "--clusterrole=cluster-admin", "--serviceaccount=scim-system:scim-operator"]).await?;
-            let client = plane.admin_client().await?;
-            let operator = Self::operator(&plane).await?;
-            return Ok(Self { plane, client, operator });
-        }
         let access = format!("secretAccess=[{{\"namespace\":\"{NAMESPACE}\",\"names\":[]}}]");
-        plane.helm(&["install", "scim-operator", "charts/scim-operator", "--namespace", "scim-system", "--set-json", &access]).await?;
+        plane
+            .helm(&[
+                "install",
+                "scim-operator",
+                "charts/scim-operator",
+                "--namespace",
+                "scim-system",
+                "--set-json",
+                &access,
+            ])
+            .await?;
         let client = plane.admin_client().await?;
         let operator = Self::operator(&plane).await?;
-        Ok(Self { plane, client, operator })
+        Ok(Self {
+            plane,
+            client,
+            operator,
+        })
     }
 
     async fn operator(plane: &ControlPlane) -> Result<Operator> {
-        let kubeconfig = plane.service_account_kubeconfig("scim-system", "scim-operator").await?;
-        let mut operator = Operator::start(&Options::new(env!("CARGO_BIN_EXE_scim-operator"), &kubeconfig).variable("RUST_LOG", "info,scim_operator=debug"))?;
+        let kubeconfig = plane
+            .service_account_kubeconfig("scim-system", "scim-operator")
+            .await?;
+        let mut operator = Operator::start(
+            &Options::new(env!("CARGO_BIN_EXE_scim-operator"), &kubeconfig)
+                .variable("RUST_LOG", "info,scim_operator=debug"),
+        )?;
         operator.await_ready(DEADLINE).await?;
         Ok(operator)
     }
@@ -74,7 +85,8 @@ impl Rig {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "scim"}, "stringData": data});
         let _ = api.delete("scim", &DeleteParams::default()).await;
-        api.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+        api.create(&PostParams::default(), &serde_json::from_value(secret)?)
+            .await?;
         Ok(())
     }
 
@@ -86,16 +98,42 @@ impl Rig {
         });
         merge(&mut spec, extra);
         let object = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection", "metadata": {"name": "scim"}, "spec": spec});
-        self.connections().create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        self.connections()
+            .create(&PostParams::default(), &serde_json::from_value(object)?)
+            .await?;
         Ok(())
     }
 
-    pub async fn connection_is(&self, kind: &str, status: &str, reason: &str) -> Result<ScimConnection> {
-        self.told(wait::wait_for_condition(self.connections(), "scim", kind, status, Some(reason), DEADLINE).await)
+    pub async fn connection_is(
+        &self,
+        kind: &str,
+        status: &str,
+        reason: &str,
+    ) -> Result<ScimConnection> {
+        self.told(
+            wait::wait_for_condition(
+                self.connections(),
+                "scim",
+                kind,
+                status,
+                Some(reason),
+                DEADLINE,
+            )
+            .await,
+        )
     }
 
-    pub async fn user_is(&self, name: &str, kind: &str, status: &str, reason: &str) -> Result<ScimUser> {
-        self.told(wait::wait_for_condition(self.users(), name, kind, status, Some(reason), DEADLINE).await)
+    pub async fn user_is(
+        &self,
+        name: &str,
+        kind: &str,
+        status: &str,
+        reason: &str,
+    ) -> Result<ScimUser> {
+        self.told(
+            wait::wait_for_condition(self.users(), name, kind, status, Some(reason), DEADLINE)
+                .await,
+        )
     }
 
     /// Waits until the whole status speaks of the newest spec.
@@ -107,34 +145,60 @@ impl Rig {
         result.map_err(|e| {
             let log = self.operator.log();
             let tail: Vec<&str> = log.lines().rev().take(25).collect();
-            anyhow::anyhow!("{e:#}\n--- operator:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            anyhow::anyhow!(
+                "{e:#}\n--- operator:\n{}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            )
         })
     }
 
     pub async fn declare(&self, name: &str, spec: Value) -> Result<ScimUser> {
         let object = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser", "metadata": {"name": name}, "spec": spec});
-        Ok(self.users().create(&PostParams::default(), &serde_json::from_value(object)?).await?)
+        Ok(self
+            .users()
+            .create(&PostParams::default(), &serde_json::from_value(object)?)
+            .await?)
     }
 
     pub async fn edit(&self, name: &str, spec: Value) -> Result<()> {
-        self.users().patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await?;
+        self.users()
+            .patch(
+                name,
+                &PatchParams::default(),
+                &Patch::Merge(json!({"spec": spec})),
+            )
+            .await?;
         Ok(())
     }
 
     /// Asks for a listing now and waits until it is done and everything it woke is settled.
     pub async fn sync(&self, stamp: &str) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": stamp}}});
-        self.connections().patch("scim", &PatchParams::default(), &Patch::Merge(patch)).await?;
-        let answered = wait::wait_for_object(self.connections(), "scim", "the sync to be answered", DEADLINE, |c: Option<&ScimConnection>| {
-            c.and_then(|c| c.status.as_ref()).and_then(|s| s.last_handled_reconcile_at.as_deref()) == Some(stamp)
-        });
+        let patch =
+            json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": stamp}}});
+        self.connections()
+            .patch("scim", &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        let answered = wait::wait_for_object(
+            self.connections(),
+            "scim",
+            "the sync to be answered",
+            DEADLINE,
+            |c: Option<&ScimConnection>| {
+                c.and_then(|c| c.status.as_ref())
+                    .and_then(|s| s.last_handled_reconcile_at.as_deref())
+                    == Some(stamp)
+            },
+        );
         self.told(answered.await.map(|_| ()))
     }
 
     pub async fn condition(&self, name: &str, kind: &str) -> Result<(String, String, String)> {
         let user = self.users().get(name).await?;
         let conditions = user.status.map(|s| s.conditions).unwrap_or_default();
-        let found = conditions.into_iter().find(|c| c.type_ == kind).with_context(|| format!("{name} has no condition {kind}"))?;
+        let found = conditions
+            .into_iter()
+            .find(|c| c.type_ == kind)
+            .with_context(|| format!("{name} has no condition {kind}"))?;
         Ok((found.status, found.reason, found.message))
     }
 
@@ -144,7 +208,12 @@ impl Rig {
     }
 
     pub async fn version(&self, name: &str) -> Result<String> {
-        Ok(self.users().get(name).await?.resource_version().unwrap_or_default())
+        Ok(self
+            .users()
+            .get(name)
+            .await?
+            .resource_version()
+            .unwrap_or_default())
     }
 }
 
@@ -181,17 +250,35 @@ pub struct Backend {
 
 impl Backend {
     pub fn new(base: &str, token: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), http: reqwest::Client::new(), token: token.to_owned() }
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            http: reqwest::Client::new(),
+            token: token.to_owned(),
+        }
     }
 
     pub async fn users(&self) -> Result<Vec<Value>> {
-        let reply = self.http.get(format!("{}/Users?count=5000", self.base)).bearer_auth(&self.token).send().await?;
+        let reply = self
+            .http
+            .get(format!("{}/Users?count=5000", self.base))
+            .bearer_auth(&self.token)
+            .send()
+            .await?;
         let page: Value = reply.json().await?;
         Ok(page["Resources"].as_array().cloned().unwrap_or_default())
     }
 
     pub async fn user(&self, user_name: &str) -> Result<Value> {
-        let found: Vec<Value> = self.users().await?.into_iter().filter(|u| u["userName"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(user_name))).collect();
+        let found: Vec<Value> = self
+            .users()
+            .await?
+            .into_iter()
+            .filter(|u| {
+                u["userName"]
+                    .as_str()
+                    .is_some_and(|n| n.eq_ignore_ascii_case(user_name))
+            })
+            .collect();
         match <[Value; 1]>::try_from(found) {
             Ok([user]) => Ok(user),
             Err(found) => bail!("{} accounts are named {user_name}", found.len()),
@@ -200,30 +287,62 @@ impl Backend {
 
     pub async fn patch(&self, id: &str, operations: Value) -> Result<()> {
         let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
-        let request = self.http.patch(format!("{}/Users/{id}", self.base)).bearer_auth(&self.token);
-        let reply = request.header("content-type", "application/scim+json").body(body.to_string()).send().await?;
+        let request = self
+            .http
+            .patch(format!("{}/Users/{id}", self.base))
+            .bearer_auth(&self.token);
+        let reply = request
+            .header("content-type", "application/scim+json")
+            .body(body.to_string())
+            .send()
+            .await?;
         if !reply.status().is_success() {
-            bail!("the outside edit was answered {}: {}", reply.status(), reply.text().await?);
+            bail!(
+                "the outside edit was answered {}: {}",
+                reply.status(),
+                reply.text().await?
+            );
         }
         Ok(())
     }
 
     pub async fn create(&self, body: Value) -> Result<Value> {
-        let request = self.http.post(format!("{}/Users", self.base)).bearer_auth(&self.token);
-        let reply = request.header("content-type", "application/scim+json").body(body.to_string()).send().await?;
+        let request = self
+            .http
+            .post(format!("{}/Users", self.base))
+            .bearer_auth(&self.token);
+        let reply = request
+            .header("content-type", "application/scim+json")
+            .body(body.to_string())
+            .send()
+            .await?;
         if !reply.status().is_success() {
-            bail!("POST was answered {}: {}", reply.status(), reply.text().await?);
+            bail!(
+                "POST was answered {}: {}",
+                reply.status(),
+                reply.text().await?
+            );
         }
         Ok(reply.json().await?)
     }
 
     pub async fn remove(&self, id: &str) -> Result<()> {
-        self.http.delete(format!("{}/Users/{id}", self.base)).bearer_auth(&self.token).send().await?.error_for_status()?;
+        self.http
+            .delete(format!("{}/Users/{id}", self.base))
+            .bearer_auth(&self.token)
+            .send()
+            .await?
+            .error_for_status()?;
         Ok(())
     }
 }
 
 /// The methods of the writes since `mark`, in order.
 pub fn writes_since(proxy: &RecordingProxy, mark: usize) -> Vec<String> {
-    proxy.since(mark).iter().filter(|r| r.is_write()).map(|r| r.method.to_string()).collect()
+    proxy
+        .since(mark)
+        .iter()
+        .filter(|r| r.is_write())
+        .map(|r| r.method.to_string())
+        .collect()
 }

@@ -23,7 +23,10 @@ pub const ALPHA2: [&str; 249] = [
 /// The code in upper case, where it is one.
 pub fn alpha2(text: &str) -> Option<&'static str> {
     let upper = text.to_ascii_uppercase();
-    ALPHA2.binary_search(&upper.as_str()).ok().and_then(|i| ALPHA2.get(i).copied())
+    ALPHA2
+        .binary_search(&upper.as_str())
+        .ok()
+        .and_then(|i| ALPHA2.get(i).copied())
 }
 
 #[cfg(test)]

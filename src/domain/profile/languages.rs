@@ -3,7 +3,8 @@
 /// The 18 values, spelled exactly as CybSafe spells them (help, "User provisioning with SCIM");
 /// `en_gb` and `en-us` are not canonical BCP 47.
 pub const CYBSAFE: [&str; 18] = [
-    "en_gb", "en", "en-us", "nl", "ar", "es", "es-ES", "fr", "de", "it", "pl", "pt-BR", "tr-TR", "ru", "ja-JP", "zh-CN", "zh-HK", "ko-KR",
+    "en_gb", "en", "en-us", "nl", "ar", "es", "es-ES", "fr", "de", "it", "pl", "pt-BR", "tr-TR",
+    "ru", "ja-JP", "zh-CN", "zh-HK", "ko-KR",
 ];
 
 /// CybSafe's spelling of a tag that a person wrote; case and `_` for `-` do not matter.
@@ -17,7 +18,10 @@ pub fn cybsafe(tag: &str) -> Option<&'static str> {
 pub fn nearest_cybsafe(tag: &str) -> Vec<&'static str> {
     let folded = fold(tag);
     let language = folded.split('-').next().unwrap_or_default();
-    let same: Vec<_> = CYBSAFE.into_iter().filter(|known| fold(known).split('-').next() == Some(language)).collect();
+    let same: Vec<_> = CYBSAFE
+        .into_iter()
+        .filter(|known| fold(known).split('-').next() == Some(language))
+        .collect();
     if same.is_empty() { vec!["en"] } else { same }
 }
 
@@ -34,7 +38,8 @@ pub fn well_formed(tag: &str) -> bool {
     let language = subtags.next().unwrap_or_default();
     (2..=8).contains(&language.len())
         && language.chars().all(|c| c.is_ascii_alphabetic())
-        && subtags.all(|s| (1..=8).contains(&s.len()) && s.chars().all(|c| c.is_ascii_alphanumeric()))
+        && subtags
+            .all(|s| (1..=8).contains(&s.len()) && s.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
 fn fold(tag: &str) -> String {
@@ -47,7 +52,15 @@ mod tests {
 
     #[test]
     fn what_people_write_becomes_what_cybsafe_spells() {
-        for (written, sent) in [("en-GB", Some("en_gb")), ("EN-us", Some("en-us")), ("pt-br", Some("pt-BR")), ("zh_hk", Some("zh-HK")), ("EN", Some("en")), ("en-AU", None), ("pt", None)] {
+        for (written, sent) in [
+            ("en-GB", Some("en_gb")),
+            ("EN-us", Some("en-us")),
+            ("pt-br", Some("pt-BR")),
+            ("zh_hk", Some("zh-HK")),
+            ("EN", Some("en")),
+            ("en-AU", None),
+            ("pt", None),
+        ] {
             assert_eq!(cybsafe(written), sent, "{written}");
         }
         for known in CYBSAFE {
@@ -64,7 +77,15 @@ mod tests {
 
     #[test]
     fn shapes_of_tags() {
-        for (tag, ok) in [("en", true), ("en-GB", true), ("zh-Hant-TW", true), ("e", false), ("en--GB", false), ("en GB", false), ("12", false)] {
+        for (tag, ok) in [
+            ("en", true),
+            ("en-GB", true),
+            ("zh-Hant-TW", true),
+            ("e", false),
+            ("en--GB", false),
+            ("en GB", false),
+            ("12", false),
+        ] {
             assert_eq!(well_formed(tag), ok, "{tag}");
         }
     }

@@ -106,8 +106,16 @@ impl Profile {
         };
         let mut attributes = BTreeMap::new();
         for row in rows {
-            let path = row.path.parse().map_err(|source| MappingError::Path { attribute: row.attribute.into(), source })?;
-            let attribute = Attribute { field: format!("spec.{}", row.field), path, required: row.required, rule: row.rule };
+            let path = row.path.parse().map_err(|source| MappingError::Path {
+                attribute: row.attribute.into(),
+                source,
+            })?;
+            let attribute = Attribute {
+                field: format!("spec.{}", row.field),
+                path,
+                required: row.required,
+                rule: row.rule,
+            };
             attributes.insert(row.attribute.to_owned(), attribute);
         }
         for entry in mapping {
@@ -115,17 +123,33 @@ impl Profile {
             if matches!(name, "userName" | "externalId" | "active") {
                 return Err(MappingError::Fixed(name.into()));
             }
-            let path: AttributePath = entry.path.parse().map_err(|source| MappingError::Path { attribute: name.into(), source })?;
-            let taken = attributes.iter().find(|(other, a)| other.as_str() != name && a.path == path);
+            let path: AttributePath = entry.path.parse().map_err(|source| MappingError::Path {
+                attribute: name.into(),
+                source,
+            })?;
+            let taken = attributes
+                .iter()
+                .find(|(other, a)| other.as_str() != name && a.path == path);
             if let Some((other, _)) = taken {
-                return Err(MappingError::Taken { attribute: name.into(), other: other.clone() });
+                return Err(MappingError::Taken {
+                    attribute: name.into(),
+                    other: other.clone(),
+                });
             }
             match attributes.get_mut(name) {
                 Some(attribute) => attribute.path = path,
                 None => {
-                    let known = rfc7643::TABLE.iter().chain(&cybsafe::TABLE).find(|row| row.attribute == name);
+                    let known = rfc7643::TABLE
+                        .iter()
+                        .chain(&cybsafe::TABLE)
+                        .find(|row| row.attribute == name);
                     let row = known.ok_or_else(|| MappingError::UnknownAttribute(name.into()))?;
-                    let attribute = Attribute { field: format!("spec.{}", row.field), path, required: false, rule: row.rule };
+                    let attribute = Attribute {
+                        field: format!("spec.{}", row.field),
+                        path,
+                        required: false,
+                        rule: row.rule,
+                    };
                     attributes.insert(name.to_owned(), attribute);
                 }
             }
@@ -140,7 +164,9 @@ impl Profile {
 
     /// Every attribute by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Attribute)> {
-        self.attributes.iter().map(|(name, attribute)| (name.as_str(), attribute))
+        self.attributes
+            .iter()
+            .map(|(name, attribute)| (name.as_str(), attribute))
     }
 }
 
@@ -149,7 +175,10 @@ mod tests {
     use super::*;
 
     fn map(attribute: &str, path: &str) -> AttributeMapping {
-        AttributeMapping { attribute: attribute.into(), path: path.into() }
+        AttributeMapping {
+            attribute: attribute.into(),
+            path: path.into(),
+        }
     }
 
     #[test]
@@ -157,7 +186,10 @@ mod tests {
         for name in [ProfileName::CybSafe, ProfileName::RFC7643] {
             let profile = Profile::resolve(name, &[]).expect("the built-in table resolves");
             for attribute in ["userName", "externalId", "active"] {
-                assert!(profile.get(attribute).is_some(), "{name:?} lacks {attribute}");
+                assert!(
+                    profile.get(attribute).is_some(),
+                    "{name:?} lacks {attribute}"
+                );
             }
         }
     }
@@ -166,20 +198,34 @@ mod tests {
     fn a_mapping_moves_or_adds_an_attribute() {
         let mapping = [map("city", r#"addresses[type eq "work"].locality"#)];
         let profile = Profile::resolve(ProfileName::CybSafe, &mapping).expect("valid mapping");
-        assert_eq!(profile.get("city").map(|a| a.path.to_string()).as_deref(), Some(r#"addresses[type eq "work"].locality"#));
-        let added = Profile::resolve(ProfileName::RFC7643, &[map("grade", "urn:x:User:grade")]).expect("valid mapping");
+        assert_eq!(
+            profile.get("city").map(|a| a.path.to_string()).as_deref(),
+            Some(r#"addresses[type eq "work"].locality"#)
+        );
+        let added = Profile::resolve(ProfileName::RFC7643, &[map("grade", "urn:x:User:grade")])
+            .expect("valid mapping");
         assert!(added.get("grade").is_some());
     }
 
     #[test]
     fn unusable_mappings_are_refused_by_name() {
         for (mapping, expected) in [
-            (map("shoeSize", "x"), "attributeMapping[shoeSize]: no such attribute"),
-            (map("userName", "x"), "attributeMapping[userName]: this attribute cannot be mapped elsewhere"),
+            (
+                map("shoeSize", "x"),
+                "attributeMapping[shoeSize]: no such attribute",
+            ),
+            (
+                map("userName", "x"),
+                "attributeMapping[userName]: this attribute cannot be mapped elsewhere",
+            ),
             (map("city", "title"), "ok"),
-            (map("city", "name.givenName"), "attributeMapping[city].path: name.givenName is written there already"),
+            (
+                map("city", "name.givenName"),
+                "attributeMapping[city].path: name.givenName is written there already",
+            ),
         ] {
-            let got = Profile::resolve(ProfileName::CybSafe, &[mapping]).map_or_else(|e| e.to_string(), |_| "ok".into());
+            let got = Profile::resolve(ProfileName::CybSafe, &[mapping])
+                .map_or_else(|e| e.to_string(), |_| "ok".into());
             assert_eq!(got, expected);
         }
         let broken = Profile::resolve(ProfileName::CybSafe, &[map("city", "a[b")]);

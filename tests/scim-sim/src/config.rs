@@ -1,7 +1,7 @@
 //! How a simulator is set up, and the switches for what nobody documents about CybSafe.
 //!
 //! A [`Dialect`] is a legitimate choice of a server; what is wrong with a server is in
-//! [`Faults`](crate::Faults).
+//! [`Faults`].
 
 use std::net::SocketAddr;
 

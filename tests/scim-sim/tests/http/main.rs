@@ -10,6 +10,7 @@ mod group_faults;
 mod groups;
 mod list_faults;
 mod listing;
+mod patch_dialects;
 mod patching;
 mod support;
 mod transport_faults;

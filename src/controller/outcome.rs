@@ -1,0 +1,397 @@
+//! What became of a pass, in words: the conditions and events of each way that a plan can end, and
+//! when to come back. The writing itself is `report`'s.
+
+use std::time::Duration;
+
+use kube::runtime::controller::Action;
+
+use crate::api::ANNOTATION_CREATING;
+use crate::api::common::PlanStatus;
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::controller::act::Applied;
+use crate::controller::finalizer;
+use crate::controller::index::Key;
+use crate::controller::live::{Connection, Outcome, State};
+use crate::controller::report::{Report, archived_before, note, write};
+use crate::controller::user::Pass;
+use crate::domain::conditions::{Outlook, Verdict, with_summary};
+use crate::domain::identity::Identity;
+use crate::domain::validate::Valid;
+use crate::scim::{ErrorClass, ScimError};
+
+/// A connection that cannot be used: told once to users that nothing was said of yet, or whose spec
+/// has changed since. All others keep what they have, so that an outage is one write, not thousands (R10).
+///
+/// # Errors
+/// When the API server does not take the status.
+pub async fn connection_not_ready(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    key: &Key,
+) -> Result<Action, kube::Error> {
+    let state = |report: &Report| report.outcome.clone();
+    let ready = Verdict::no(
+        C::Ready,
+        Reason::ConnectionNotReady,
+        format!("ScimConnection {key} is not ready; its conditions say why"),
+    );
+    let mut report = Report::base(
+        pass,
+        with_summary(
+            archived_before(pass).into_iter().collect(),
+            ready,
+            Outlook::Moving,
+        ),
+        State::Failing,
+    );
+    report.acted = false;
+    let in_step = pass.reported_on_this_generation()
+        && pass
+            .before
+            .conditions
+            .iter()
+            .any(|c| c.type_ == "Ready" && c.status == "True");
+    if in_step {
+        let outcome = Outcome {
+            state: State::InStep,
+            ..state(&report)
+        };
+        note(pass, connection, outcome);
+    } else {
+        write(pass, Some(connection), report).await?;
+    }
+    Ok(Action::await_change())
+}
+
+/// Reports what became of a plan, and says when to come back.
+///
+/// # Errors
+/// When the API server does not take the status.
+pub async fn applied(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    valid: &Valid,
+    expired: bool,
+    applied: Applied,
+    pending_manager: Option<Key>,
+) -> Result<Action, kube::Error> {
+    let accepted = if valid.warnings.is_empty() {
+        Verdict::yes(
+            C::Valid,
+            Reason::Accepted,
+            "every rule of the profile is met",
+        )
+    } else {
+        Verdict::yes(
+            C::Valid,
+            Reason::AcceptedWithWarnings,
+            valid.warnings.join("; "),
+        )
+    };
+    match applied {
+        Applied::Done {
+            account,
+            reason,
+            attributes,
+        } => {
+            pass.context.settled(&pass.uid);
+            let report = done(
+                pass,
+                valid,
+                expired,
+                accepted,
+                account,
+                reason,
+                attributes,
+                pending_manager,
+            );
+            let retry = report.outcome.state == State::Failing && report.outcome.retry_on_listing;
+            write(pass, Some(connection), report).await?;
+            if pass
+                .user
+                .metadata
+                .annotations
+                .as_ref()
+                .is_some_and(|a| a.contains_key(ANNOTATION_CREATING))
+            {
+                finalizer::mark_creating(pass, false).await?;
+            }
+            Ok(if retry {
+                Action::requeue(pass.context.next_wait(&pass.uid))
+            } else {
+                Action::await_change()
+            })
+        }
+        Applied::Shown { plan, id } => {
+            let action = plan.as_ref().map_or_else(String::new, |p| p.action.clone());
+            let ready = Verdict::no(
+                C::Ready,
+                Reason::DryRun,
+                format!("the connection is in mode DryRun; planned: {action}"),
+            );
+            let mut report = Report::base(
+                pass,
+                with_summary(vec![accepted], ready, Outlook::Settled),
+                State::Failing,
+            );
+            (report.plan, report.id) = (plan, id);
+            report.acted = false;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::await_change())
+        }
+        Applied::Blocked(identity) => {
+            let (reason, message) = blocked(&identity);
+            let synced = Verdict::no(C::Synced, reason, message);
+            let ready = Verdict::no(C::Ready, Reason::Conflict, message);
+            let mut report = Report::base(
+                pass,
+                with_summary(vec![accepted, synced], ready, Outlook::Stuck),
+                State::Failing,
+            );
+            report.plan = Some(PlanStatus {
+                action: "Wait".into(),
+                attributes: vec![],
+            });
+            report.outcome.retry_on_listing = true;
+            report.event = Some((true, reason.as_str(), "Provision", message.into()));
+            report.acted = false;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::await_change())
+        }
+        Applied::Waiting(why) => {
+            let ready = Verdict::no(C::Ready, Reason::Pending, why);
+            let mut report = Report::base(
+                pass,
+                with_summary(vec![accepted], ready, Outlook::Moving),
+                State::Failing,
+            );
+            report.outcome.retry_on_listing = true;
+            report.acted = false;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::await_change())
+        }
+        Applied::LookAgain => Ok(Action::requeue(pass.context.next_wait(&pass.uid))),
+        Applied::Failed(error) => failed(pass, connection, accepted, &error).await,
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // The facts of one pass; a struct of them would be used once.
+fn done(
+    pass: &Pass<'_>,
+    valid: &Valid,
+    expired: bool,
+    accepted: Verdict,
+    account: crate::domain::observed::Observed,
+    reason: Reason,
+    attributes: Vec<String>,
+    pending_manager: Option<Key>,
+) -> Report {
+    let wanted_active = valid.desired.active;
+    let stays_archived = wanted_active && account.active == Some(false);
+    // A pass that only confirmed keeps the word for what was done last.
+    let kept = pass
+        .before
+        .conditions
+        .iter()
+        .find(|c| c.type_ == C::Synced.as_str() && c.status == "True");
+    let (synced_reason, synced_message) = match (reason, kept) {
+        (Reason::UpToDate, Some(old)) => (
+            Reason::parse(&old.reason).unwrap_or(Reason::UpToDate),
+            old.message.clone(),
+        ),
+        (Reason::UpToDate, None) => (reason, "the account equals the spec".to_owned()),
+        (Reason::Created, _) => (reason, "the account was created".to_owned()),
+        (_, _) if attributes.is_empty() => {
+            (reason, "the account was taken over as it is".to_owned())
+        }
+        (_, _) => (reason, format!("written: {}", attributes.join(", "))),
+    };
+    let synced = Verdict::yes(C::Synced, synced_reason, synced_message);
+    let archived = match (wanted_active, stays_archived, expired) {
+        (_, true, _) => Verdict::yes(
+            C::Archived,
+            Reason::ByBackend,
+            "the backend keeps the account archived although the spec says active",
+        ),
+        (true, false, _) => Verdict::no(C::Archived, Reason::Active, "the account is active"),
+        (false, _, true) => {
+            Verdict::yes(C::Archived, Reason::Expired, "spec.validUntil has passed")
+        }
+        (false, _, false) => Verdict::yes(C::Archived, Reason::Requested, "spec.active is false"),
+    };
+    let is_archived = archived.status == "True";
+    let (ready, outlook) = if stays_archived {
+        (
+            Verdict::no(
+                C::Ready,
+                Reason::ArchivedByBackend,
+                archived.message.clone(),
+            ),
+            Outlook::Moving,
+        )
+    } else if let Some(manager) = pending_manager {
+        let message = format!(
+            "provisioned; spec.enterprise.manager waits for ScimUser {manager} to have an account"
+        );
+        (
+            Verdict::no(C::Ready, Reason::Pending, message),
+            Outlook::Moving,
+        )
+    } else {
+        let message = if is_archived {
+            "provisioned and archived"
+        } else {
+            "provisioned"
+        };
+        (
+            Verdict::yes(C::Ready, Reason::Synced, message),
+            Outlook::Settled,
+        )
+    };
+    let event = match reason {
+        Reason::UpToDate => None,
+        Reason::Created => Some((
+            false,
+            "Created",
+            "Provision",
+            "the account was created".to_owned(),
+        )),
+        Reason::Adopted => Some((
+            false,
+            "Adopted",
+            "Provision",
+            "an existing account was taken over".to_owned(),
+        )),
+        other => Some((
+            false,
+            other.as_str(),
+            "Provision",
+            format!("written: {}", attributes.join(", ")),
+        )),
+    };
+    let mut managed: Vec<String> = valid.desired.attributes.keys().cloned().collect();
+    managed.sort();
+    Report {
+        outcome: Outcome {
+            state: outlook.state(),
+            id: Some(account.id.clone()),
+            archived: is_archived,
+            retry_on_listing: stays_archived,
+        },
+        id: Some(account.id),
+        managed,
+        plan: None,
+        verdicts: with_summary(vec![accepted, synced, archived], ready, outlook),
+        event,
+        acted: true,
+    }
+}
+
+fn blocked(identity: &Identity) -> (Reason, &'static str) {
+    match identity {
+        Identity::OwnedByOther => (
+            Reason::OwnedByOther,
+            "the account with this userName belongs to another resource or operator",
+        ),
+        Identity::Ambiguous => (
+            Reason::Ambiguous,
+            "more than one account matches; nothing is written until one is named by spec.adopt.id",
+        ),
+        _ => (
+            Reason::AdoptionRequired,
+            "an account with this identity exists already; spec.adopt.id, or the connection's adoption policy, lets it be taken over",
+        ),
+    }
+}
+
+async fn failed(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    accepted: Verdict,
+    error: &ScimError,
+) -> Result<Action, kube::Error> {
+    let message = error.to_string();
+    match error.class() {
+        ErrorClass::Authentication | ErrorClass::Unreachable => {
+            connection.suspect();
+            pass.context.wake_connection(&connection.key);
+            connection.wait(pass.key.clone());
+            // The connection reports; this user is woken when it is ready again.
+            Ok(Action::requeue(Duration::from_secs(300)))
+        }
+        ErrorClass::RateLimited => Ok(Action::requeue(
+            error
+                .retry_after()
+                .unwrap_or_default()
+                .min(Duration::from_secs(300))
+                + pass.context.next_wait(&pass.uid),
+        )),
+        ErrorClass::Transient | ErrorClass::Gone => {
+            let synced = Verdict::no(C::Synced, Reason::RequestFailed, message.clone());
+            let ready = Verdict::no(C::Ready, Reason::Pending, message);
+            let mut report = Report::base(
+                pass,
+                with_summary(vec![accepted, synced], ready, Outlook::Moving),
+                State::Failing,
+            );
+            report.acted = false;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
+        }
+        ErrorClass::Conflict => {
+            let message =
+                "the backend says that the userName is taken, by an account that it does not show";
+            let synced = Verdict::no(C::Synced, Reason::OwnedByOther, message);
+            let ready = Verdict::no(C::Ready, Reason::Conflict, message);
+            let mut report = Report::base(
+                pass,
+                with_summary(vec![accepted, synced], ready, Outlook::Stuck),
+                State::Failing,
+            );
+            report.outcome.retry_on_listing = true;
+            report.event = Some((true, "Conflict", "Provision", message.into()));
+            report.acted = false;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::await_change())
+        }
+        ErrorClass::Rejected | ErrorClass::Unsupported => {
+            let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message.clone());
+            let mut report = Report::invalid(pass, valid);
+            report.outcome.state = State::Invalid;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::await_change())
+        }
+    }
+}
+
+/// A deletion whose request failed.
+///
+/// # Errors
+/// When the API server does not take the status.
+pub async fn farewell_failed(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    error: &ScimError,
+) -> Result<Action, kube::Error> {
+    if matches!(
+        error.class(),
+        ErrorClass::Authentication | ErrorClass::Unreachable
+    ) {
+        connection.suspect();
+        pass.context.wake_connection(&connection.key);
+        connection.wait(pass.key.clone());
+        return Ok(Action::requeue(Duration::from_secs(300)));
+    }
+    let ready = Verdict::no(
+        C::Ready,
+        Reason::Pending,
+        format!("deletion waits: {error}"),
+    );
+    write(
+        pass,
+        Some(connection),
+        Report::waiting_for_deletion(pass, ready),
+    )
+    .await?;
+    Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
+}
