@@ -220,6 +220,8 @@ async fn managers_follow_their_users_and_expired_users_are_archived() -> Result<
         "{ada}"
     );
 
+    ensure!(rig.condition("ada", "Synced").await?.1 == "Updated", "a manager known only now is no drift");
+
     let mark = proxy.mark();
     let until = jiff::Timestamp::now() + std::time::Duration::from_secs(2);
     rig.edit("ada", json!({"validUntil": until.to_string()}))

@@ -68,7 +68,9 @@ pub fn plan(
     if changes.is_empty() {
         return Plan::Noop(account);
     }
-    let cause = match (adopted, knowledge.spec_changed) {
+    // What was never written before, such as a manager whose id is known only now, is no drift.
+    let written_before = changes.iter().all(|change| knowledge.managed.contains(&change.attribute));
+    let cause = match (adopted, knowledge.spec_changed || !written_before) {
         (true, _) => Cause::Adoption,
         (false, true) => Cause::Spec,
         (false, false) => Cause::Drift,

@@ -68,6 +68,13 @@ impl ThirdParty {
         self.process.log()
     }
 
+    /// Our own simulator of CybSafe, as the binary that people run.
+    pub async fn simulator(binary: &Path, token: &str) -> Result<ThirdParty> {
+        let mut command = Command::new(binary);
+        command.args(["--token-env", "SCIM_TOKEN"]);
+        Self::start("scim-sim", command, token).await
+    }
+
     async fn start(name: &str, mut command: Command, token: &str) -> Result<ThirdParty> {
         crate::controlplane::install_crypto_provider();
         let scratch = Scratch::create()?;
