@@ -134,7 +134,6 @@ async fn r02_a_post_that_failed_though_applied_is_looked_up_first() -> Result<()
             n: 1,
             status: 500,
             applied: true,
-            ..Default::default()
         }
     });
     rig.declare("ada", person("ada@example.com")).await?;
@@ -220,7 +219,10 @@ async fn managers_follow_their_users_and_expired_users_are_archived() -> Result<
         "{ada}"
     );
 
-    ensure!(rig.condition("ada", "Synced").await?.1 == "Updated", "a manager known only now is no drift");
+    ensure!(
+        rig.condition("ada", "Synced").await?.1 == "Updated",
+        "a manager known only now is no drift"
+    );
 
     let mark = proxy.mark();
     let until = jiff::Timestamp::now() + std::time::Duration::from_secs(2);

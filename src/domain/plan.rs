@@ -69,7 +69,9 @@ pub fn plan(
         return Plan::Noop(account);
     }
     // What was never written before, such as a manager whose id is known only now, is no drift.
-    let written_before = changes.iter().all(|change| knowledge.managed.contains(&change.attribute));
+    let written_before = changes
+        .iter()
+        .all(|change| knowledge.managed.contains(&change.attribute));
     let cause = match (adopted, knowledge.spec_changed || !written_before) {
         (true, _) => Cause::Adoption,
         (false, true) => Cause::Spec,

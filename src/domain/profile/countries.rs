@@ -30,6 +30,7 @@ pub fn alpha2(text: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 

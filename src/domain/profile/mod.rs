@@ -171,6 +171,7 @@ impl Profile {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
