@@ -69,7 +69,7 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
         report::write(pass, None, report).await?;
         return Ok(Action::await_change());
     };
-    match connection.phase() {
+    match connection.phase_for(&pass.key) {
         Phase::Ready(ready) if ready.spec.mode == Mode::DryRun => {
             let report = Report::waiting_for_deletion(
                 pass,
@@ -91,12 +91,8 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
             )
             .await
         }
-        Phase::Starting => {
-            connection.wait(pass.key.clone());
-            Ok(Action::await_change())
-        }
+        Phase::Starting => Ok(Action::await_change()),
         Phase::NotReady(_) => {
-            connection.wait(pass.key.clone());
             report::write(
                 pass,
                 Some(connection),
@@ -114,6 +110,20 @@ async fn carry_out(
     ready: &Ready,
     policy: DeletionPolicy,
 ) -> Result<Action, kube::Error> {
+    if pass.before.id.is_none() && !connection.directory().complete() {
+        // Without a recorded id only the listing can say whether there is an account: letting go now
+        // could leave a leaver in.
+        connection.wait(pass.key.clone());
+        let why = "deletion waits for a complete listing of the backend";
+        let ready = Verdict::no(C::Ready, Reason::Pending, why);
+        report::write(
+            pass,
+            Some(connection),
+            Report::waiting_for_deletion(pass, ready),
+        )
+        .await?;
+        return Ok(Action::await_change());
+    }
     let account = match find(pass, connection, ready).await {
         Ok(account) => account,
         Err(error) => return outcome::farewell_failed(pass, connection, &error).await,

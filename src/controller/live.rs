@@ -146,13 +146,24 @@ impl Connection {
         lock(&self.phase).clone()
     }
 
+    /// The phase, for one user, who is woken when it changes unless it is Ready. Under one lock, so
+    /// that no change falls between looking and waiting.
+    pub fn phase_for(&self, user: &Key) -> Phase {
+        let phase = lock(&self.phase);
+        if !matches!(*phase, Phase::Ready(_)) {
+            lock(&self.waiting).insert(user.clone());
+        }
+        phase.clone()
+    }
+
     /// Sets the phase and returns the users that waited for a change of it.
-    pub fn set_phase(&self, phase: Phase) -> Vec<Key> {
-        *lock(&self.phase) = phase;
+    pub fn set_phase(&self, next: Phase) -> Vec<Key> {
+        let mut phase = lock(&self.phase);
+        *phase = next;
         lock(&self.waiting).drain().collect()
     }
 
-    /// Notes that a user waits for the phase to change.
+    /// Notes that a user waits for the connection to be looked at again.
     pub fn wait(&self, user: Key) {
         lock(&self.waiting).insert(user);
     }

@@ -314,8 +314,8 @@ async fn failed(
     match error.class() {
         ErrorClass::Authentication | ErrorClass::Unreachable => {
             connection.suspect();
-            pass.context.wake_connection(&connection.key);
             connection.wait(pass.key.clone());
+            pass.context.wake_connection(&connection.key);
             // The connection reports; this user is woken when it is ready again.
             Ok(Action::requeue(Duration::from_secs(300)))
         }
@@ -378,8 +378,8 @@ pub async fn farewell_failed(
         ErrorClass::Authentication | ErrorClass::Unreachable
     ) {
         connection.suspect();
-        pass.context.wake_connection(&connection.key);
         connection.wait(pass.key.clone());
+        pass.context.wake_connection(&connection.key);
         return Ok(Action::requeue(Duration::from_secs(300)));
     }
     let ready = Verdict::no(

@@ -90,14 +90,10 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
             .await
             .map(|()| Action::await_change());
     }
-    match connection.phase() {
+    match connection.phase_for(&pass.key) {
         Phase::Ready(ready) => work(&pass, &connection, &ready).await,
-        Phase::Starting => {
-            connection.wait(pass.key.clone());
-            Ok(Action::await_change())
-        }
+        Phase::Starting => Ok(Action::await_change()),
         Phase::NotReady(_) => {
-            connection.wait(pass.key.clone());
             outcome::connection_not_ready(&pass, &connection, &connection_key).await
         }
     }

@@ -52,7 +52,12 @@ pub enum Identity {
 /// Decides among candidates. Every match is re-checked here, since servers ignore filters.
 pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolicy) -> Identity {
     if let Some(account) = candidates.recorded {
-        return Identity::Ours(account);
+        // An id means nothing at another backend: the mark of another resource betrays a stranger.
+        return if foreign(&account, desired) {
+            Identity::OwnedByOther
+        } else {
+            Identity::Ours(account)
+        };
     }
     if policy.by_id {
         return candidates
