@@ -147,6 +147,69 @@ async fn r02_a_post_that_failed_though_applied_is_looked_up_first() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r01_also_where_the_backend_does_not_return_external_ids() -> Result<()> {
+    let Scene {
+        mut rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    simulator
+        .faults()
+        .update(|f| f.external_id_not_echoed = true);
+    // The first account teaches that externalId does not come back; the next create is marked ahead.
+    rig.declare("first", person("first@example.com")).await?;
+    rig.settled("first").await?;
+    let mut held = proxy.hold_reply_after_commit(Matcher::new(Method::POST, "/Users"));
+    rig.declare("ada", person("ada@example.com")).await?;
+    held.committed().await?;
+    rig.operator.kill9()?;
+    held.release();
+    let mark = proxy.mark();
+    rig.restart().await?;
+    let user = rig.settled("ada").await?;
+    ensure!(
+        simulator.users().len() == 2,
+        "{} accounts",
+        simulator.users().len()
+    );
+    ensure!(
+        !writes_since(&proxy, mark).contains(&"POST".to_owned()),
+        "{:?}",
+        writes_since(&proxy, mark)
+    );
+    ensure!(user.status.and_then(|s| s.id).is_some());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r17_a_throttled_backend_is_waited_for_and_gets_no_account_twice() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    simulator.faults().update(|f| {
+        f.throttle_next = 2;
+        f.throttle_applied = true;
+        f.retry_after = Some("1".into());
+    });
+    for name in ["ada", "bob", "eve"] {
+        rig.declare(name, person(&format!("{name}@example.com")))
+            .await?;
+    }
+    for name in ["ada", "bob", "eve"] {
+        rig.settled(name).await?;
+    }
+    let posts = proxy.count(&Method::POST, "/Users");
+    ensure!(
+        simulator.users().len() == 3 && posts == 3,
+        "{} accounts by {posts} POSTs",
+        simulator.users().len()
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn existing_accounts_are_taken_over_only_by_policy() -> Result<()> {
     let Scene {
         rig,

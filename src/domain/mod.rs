@@ -13,3 +13,6 @@ pub mod plan;
 pub mod profile;
 pub mod retry;
 pub mod validate;
+
+#[cfg(test)]
+mod tests;
