@@ -367,6 +367,27 @@ async fn a_backend_without_patch_gets_a_merged_put() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_promises_patch_and_has_none_gets_a_put_as_well() -> Result<()> {
+    let Scene { rig, simulator, .. } = scene(json!({"dialect": {"patch": "Enabled"}})).await?;
+    rig.declare("ada", person("ada@example.com")).await?;
+    rig.settled("ada").await?;
+    simulator.faults().update(|f| f.no_patch = Some(501));
+    rig.edit("ada", json!({"enterprise": {"department": "Analysis"}}))
+        .await?;
+    rig.settled("ada").await?;
+    rig.delete("ada").await?;
+    let account = simulator
+        .user_by_name("ada@example.com")
+        .expect("archived, not deleted");
+    let enterprise = &account["urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"];
+    ensure!(
+        account["active"] == false && enterprise["department"] == "Analysis",
+        "{account}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_users_converge_and_a_restart_writes_nothing() -> Result<()> {
     const USERS: usize = 1000;
     let Scene {

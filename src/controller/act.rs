@@ -199,29 +199,25 @@ async fn update(
     account: &Observed,
     changes: &[Change],
 ) -> Result<Observed, ScimError> {
-    let version = account.version.as_deref().filter(|_| ready.etag);
-    let answer: Option<Value> = if ready.patch {
+    let patched = if ready.patch {
+        let version = account.version.as_deref().filter(|_| ready.etag);
         let patch = diff::patch(changes, desired, account, &ready.profile);
-        ready
+        match ready
             .client
             .patch(ResourceKind::User, &account.id, &patch, version)
-            .await?
+            .await
+        {
+            Ok(answer) => Some(answer),
+            // Discovery is a hint, never a promise.
+            Err(ScimError::NotImplemented) => None,
+            Err(error) => return Err(error),
+        }
     } else {
-        // GET, merge, PUT: never a PUT from the spec alone, which would clear what is not ours.
-        let mut resource = ready.client.get(ResourceKind::User, &account.id).await?;
-        let version = crate::scim::types::version_of(&resource)
-            .map(str::to_owned)
-            .filter(|_| ready.etag);
-        diff::merge_into(&mut resource, changes);
-        ready
-            .client
-            .replace(
-                ResourceKind::User,
-                &account.id,
-                &resource,
-                version.as_deref(),
-            )
-            .await?
+        None
+    };
+    let answer: Option<Value> = match patched {
+        Some(answer) => answer,
+        None => put_merged(ready, &account.id, changes).await?,
     };
     let seen = answer
         .as_ref()
@@ -229,6 +225,23 @@ async fn update(
     let after = seen.unwrap_or_else(|| diff::assume(account, changes, desired, &ready.profile));
     connection.directory().put(after.clone());
     Ok(after)
+}
+
+/// GET, merge, PUT: never a PUT from the spec alone, which would clear what is not ours.
+pub(super) async fn put_merged(
+    ready: &Ready,
+    id: &str,
+    changes: &[Change],
+) -> Result<Option<Value>, ScimError> {
+    let mut resource = ready.client.get(ResourceKind::User, id).await?;
+    let version = crate::scim::types::version_of(&resource)
+        .map(str::to_owned)
+        .filter(|_| ready.etag);
+    diff::merge_into(&mut resource, changes);
+    ready
+        .client
+        .replace(ResourceKind::User, id, &resource, version.as_deref())
+        .await
 }
 
 /// Reads an account again after it changed under us; a failure leaves the old sight for the next try.

@@ -1,6 +1,6 @@
 //! What every reconciler shares.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -144,6 +144,20 @@ impl Context {
             .remove(key);
         self.watches.stop(key);
         self.wake_users(self.index(|index| index.members_of(key)));
+    }
+
+    /// Forgets every connection that is not in `there`.
+    pub fn keep_connections(&self, there: &HashSet<Key>) {
+        let known: Vec<Key> = {
+            let connections = self
+                .connections
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            connections.keys().cloned().collect()
+        };
+        for gone in known.iter().filter(|key| !there.contains(key)) {
+            self.forget_connection(gone);
+        }
     }
 
     /// Whether resources of `namespace` may use a connection of `home`.

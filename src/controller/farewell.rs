@@ -11,7 +11,7 @@ use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
-use crate::controller::{finalizer, observe};
+use crate::controller::{act, finalizer, observe};
 use crate::domain::conditions::Verdict;
 use crate::domain::diff::{self, Change};
 use crate::domain::names;
@@ -201,24 +201,27 @@ async fn archive(
         active: false,
         attributes: Default::default(),
     };
-    if ready.patch {
-        let patch = diff::patch(
-            std::slice::from_ref(&change),
-            &desired,
-            account,
-            &ready.profile,
-        );
+    let patch = diff::patch(
+        std::slice::from_ref(&change),
+        &desired,
+        account,
+        &ready.profile,
+    );
+    let patched = if ready.patch {
         ready
             .client
             .patch(ResourceKind::User, &account.id, &patch, None)
-            .await?;
+            .await
     } else {
-        let mut resource = ready.client.get(ResourceKind::User, &account.id).await?;
-        diff::merge_into(&mut resource, std::slice::from_ref(&change));
-        ready
-            .client
-            .replace(ResourceKind::User, &account.id, &resource, None)
-            .await?;
+        Err(ScimError::NotImplemented)
+    };
+    match patched {
+        Err(ScimError::NotImplemented) => {
+            act::put_merged(ready, &account.id, std::slice::from_ref(&change)).await?;
+        }
+        other => {
+            other?;
+        }
     }
     connection
         .directory()

@@ -85,16 +85,22 @@ pub async fn run(
 
     let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
+    let mut listed = HashSet::new();
     let watch = watcher(
         Api::<ScimConnection>::all(client),
         watcher::Config::default(),
     )
     .default_backoff()
     .modify(|connection| connection.managed_fields_mut().clear())
-    .inspect(move |event| {
-        if let Ok(watcher::Event::Delete(gone)) = event {
-            forgetting.forget_connection(&Key::of(gone));
+    .inspect(move |event| match event {
+        Ok(watcher::Event::Delete(gone)) => forgetting.forget_connection(&Key::of(gone)),
+        Ok(watcher::Event::Init) => listed.clear(),
+        Ok(watcher::Event::InitApply(there)) => {
+            listed.insert(Key::of(there));
         }
+        // What went while the watch was down sent no event.
+        Ok(watcher::Event::InitDone) => forgetting.keep_connections(&listed),
+        _ => {}
     })
     .reflect(writer)
     .touched_objects()
