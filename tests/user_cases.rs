@@ -368,7 +368,11 @@ async fn a_backend_without_patch_gets_a_merged_put() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_promises_patch_and_has_none_gets_a_put_as_well() -> Result<()> {
-    let Scene { rig, simulator, .. } = scene(json!({"dialect": {"patch": "Enabled"}})).await?;
+    let Scene {
+        rig,
+        simulator,
+        proxy: _backend,
+    } = scene(json!({"dialect": {"patch": "Enabled"}})).await?;
     rig.declare("ada", person("ada@example.com")).await?;
     rig.settled("ada").await?;
     simulator.faults().update(|f| f.no_patch = Some(501));

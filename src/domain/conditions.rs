@@ -105,3 +105,7 @@ fn clip(message: String) -> String {
     let head: String = message.chars().take(LIMIT - 1).collect();
     format!("{head}…")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

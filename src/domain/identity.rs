@@ -112,3 +112,7 @@ fn foreign(account: &Observed, desired: &Desired) -> bool {
         .as_deref()
         .is_some_and(|mark| mark.starts_with(super::names::PREFIX) && mark != desired.external_id)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

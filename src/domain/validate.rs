@@ -217,3 +217,7 @@ pub fn sentence(violations: &[Violation]) -> String {
         .collect();
     all.join("; ")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
