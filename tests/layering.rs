@@ -70,7 +70,9 @@ fn faults(path: &Path, text: &str) -> Vec<String> {
         )];
     };
     let mut found = Vec::new();
-    if text.lines().count() > LONGEST {
+    // A table of cases is read a row at a time; its length hides nothing.
+    let cases = path.ends_with("tests.rs");
+    if !cases && text.lines().count() > LONGEST {
         found.push(format!("{}: over {LONGEST} lines", path.display()));
     }
     for (number, line) in text.lines().enumerate() {

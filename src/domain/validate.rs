@@ -95,6 +95,13 @@ pub fn validate(
             }),
         }
     }
+    if let Some(rule) = spec.external_id.as_deref().and_then(unusable_text) {
+        violations.push(Violation {
+            field: "spec.externalId".into(),
+            rule,
+            unsupported: false,
+        });
+    }
     if let Some(rule) = unusable_text(&spec.user_name) {
         violations.push(Violation {
             field: "spec.userName".into(),

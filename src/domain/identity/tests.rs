@@ -1,0 +1,450 @@
+//! Every outcome of the search for a person's account, and what decides it.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const MARK: &str = "scim-operator:ns/c:team/ada";
+const OTHER: &str = "scim-operator:ns/c:team/bob";
+const ELSEWHERE: &str = "scim-operator:prod:team/ada";
+
+fn wanted(external_id: &str) -> Desired {
+    Desired {
+        user_name: "Ada@example.com".into(),
+        external_id: external_id.into(),
+        active: true,
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn account(id: &str, user_name: &str, mark: Option<&str>) -> Observed {
+    Observed {
+        id: id.into(),
+        user_name: Some(user_name.into()),
+        external_id: mark.map(str::to_owned),
+        ..Observed::default()
+    }
+}
+
+fn ada(mark: Option<&str>) -> Observed {
+    account("1", "ada@EXAMPLE.com", mark)
+}
+
+fn bob(mark: Option<&str>) -> Observed {
+    account("2", "bob@example.com", mark)
+}
+
+fn marked(accounts: &[Observed]) -> Candidates {
+    Candidates {
+        by_external_id: accounts.to_vec(),
+        ..Candidates::default()
+    }
+}
+
+fn named(accounts: &[Observed]) -> Candidates {
+    Candidates {
+        by_user_name: accounts.to_vec(),
+        ..Candidates::default()
+    }
+}
+
+const NOTHING: AdoptionPolicy = AdoptionPolicy {
+    external_id: false,
+    user_name: false,
+    by_id: false,
+    creating: false,
+    explicit_external_id: false,
+};
+const BY_USER_NAME: AdoptionPolicy = AdoptionPolicy {
+    user_name: true,
+    ..NOTHING
+};
+const CREATING: AdoptionPolicy = AdoptionPolicy {
+    creating: true,
+    ..NOTHING
+};
+const BY_ID: AdoptionPolicy = AdoptionPolicy {
+    by_id: true,
+    ..NOTHING
+};
+const EXPLICIT: AdoptionPolicy = AdoptionPolicy {
+    explicit_external_id: true,
+    ..NOTHING
+};
+const EVERYTHING_BUT_ID: AdoptionPolicy = AdoptionPolicy {
+    external_id: true,
+    user_name: true,
+    by_id: false,
+    creating: true,
+    explicit_external_id: false,
+};
+
+type Case = (Candidates, AdoptionPolicy, Identity, &'static str);
+
+fn assert_outcomes(external_id: &str, cases: Vec<Case>) {
+    for (candidates, policy, expected, why) in cases {
+        assert_eq!(
+            identify(&wanted(external_id), candidates, policy),
+            expected,
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn the_recorded_id_decides_before_everything_else() {
+    let recorded = |account: Observed| Candidates {
+        recorded: Some(account),
+        by_external_id: vec![bob(Some(MARK))],
+        by_user_name: vec![ada(None), ada(None)],
+        ..Candidates::default()
+    };
+    assert_outcomes(
+        MARK,
+        vec![
+            (
+                recorded(ada(Some(MARK))),
+                NOTHING,
+                Identity::Ours(ada(Some(MARK))),
+                "id and mark agree",
+            ),
+            (
+                recorded(bob(Some(MARK))),
+                NOTHING,
+                Identity::Ours(bob(Some(MARK))),
+                "renamed outside",
+            ),
+            (
+                recorded(ada(None)),
+                NOTHING,
+                Identity::Ours(ada(None)),
+                "the backend shows no marks",
+            ),
+            (
+                recorded(ada(Some("hr-7"))),
+                NOTHING,
+                Identity::Ours(ada(Some("hr-7"))),
+                "another system's mark",
+            ),
+            (
+                recorded(ada(Some(OTHER))),
+                NOTHING,
+                Identity::OwnedByOther,
+                "the mark of another resource",
+            ),
+            (
+                recorded(ada(Some(ELSEWHERE))),
+                EVERYTHING_BUT_ID,
+                Identity::OwnedByOther,
+                "no policy takes another operator's",
+            ),
+            (
+                recorded(ada(None)),
+                BY_ID,
+                Identity::Ours(ada(None)),
+                "adopt.id is history once an id is recorded",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn adopt_id_takes_that_account_or_waits() {
+    let adopt = |account: Option<Observed>| Candidates {
+        adopt: account,
+        by_external_id: vec![bob(Some(MARK))],
+        by_user_name: vec![ada(None)],
+        ..Candidates::default()
+    };
+    assert_outcomes(
+        MARK,
+        vec![
+            (
+                adopt(Some(bob(None))),
+                BY_ID,
+                Identity::Adopted(bob(None)),
+                "an unmarked account, whatever its name",
+            ),
+            (
+                adopt(Some(bob(Some("hr-7")))),
+                BY_ID,
+                Identity::Adopted(bob(Some("hr-7"))),
+                "named on purpose",
+            ),
+            (
+                adopt(Some(bob(Some(MARK)))),
+                BY_ID,
+                Identity::Adopted(bob(Some(MARK))),
+                "marked as ours already",
+            ),
+            (
+                adopt(Some(bob(Some(OTHER)))),
+                BY_ID,
+                Identity::OwnedByOther,
+                "another resource has it",
+            ),
+            (
+                adopt(None),
+                BY_ID,
+                Identity::AdoptionRequired,
+                "no such id: nobody else is taken instead, none created",
+            ),
+            (
+                adopt(Some(ada(None))),
+                NOTHING,
+                Identity::Ours(bob(Some(MARK))),
+                "without adopt.id it is not looked at",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn our_mark_is_proof_unless_the_spec_chose_it() {
+    let by_external_id = AdoptionPolicy {
+        external_id: true,
+        ..EXPLICIT
+    };
+    let creating = AdoptionPolicy {
+        creating: true,
+        ..EXPLICIT
+    };
+    let by_user_name = AdoptionPolicy {
+        user_name: true,
+        ..EXPLICIT
+    };
+    let both = Candidates {
+        by_user_name: vec![ada(None)],
+        ..marked(&[bob(Some(MARK))])
+    };
+    assert_outcomes(
+        MARK,
+        vec![
+            (
+                marked(&[bob(Some(MARK))]),
+                NOTHING,
+                Identity::Ours(bob(Some(MARK))),
+                "the mark was made by us alone",
+            ),
+            (
+                both,
+                BY_USER_NAME,
+                Identity::Ours(bob(Some(MARK))),
+                "the mark counts more than the name",
+            ),
+            (
+                marked(&[ada(Some(MARK)), bob(Some(MARK))]),
+                EVERYTHING_BUT_ID,
+                Identity::Ambiguous,
+                "two marked: never guess",
+            ),
+            (
+                marked(&[ada(Some(MARK)), bob(Some("hr-7"))]),
+                NOTHING,
+                Identity::Ours(ada(Some(MARK))),
+                "a server that ignores the filter",
+            ),
+            (
+                marked(&[bob(None)]),
+                EVERYTHING_BUT_ID,
+                Identity::Nobody,
+                "found by mark, without a mark",
+            ),
+            (
+                marked(&[bob(Some(&MARK.to_uppercase()))]),
+                NOTHING,
+                Identity::Nobody,
+                "externalId is case-exact (RFC 7643 §3.1)",
+            ),
+        ],
+    );
+    assert_outcomes(
+        "hr-7",
+        vec![
+            (
+                marked(&[bob(Some("hr-7"))]),
+                EXPLICIT,
+                Identity::AdoptionRequired,
+                "anybody may have set it",
+            ),
+            (
+                marked(&[bob(Some("hr-7"))]),
+                by_external_id,
+                Identity::Adopted(bob(Some("hr-7"))),
+                "the policy says so",
+            ),
+            (
+                marked(&[bob(Some("hr-7"))]),
+                creating,
+                Identity::Adopted(bob(Some("hr-7"))),
+                "our own POST whose answer was lost",
+            ),
+            (
+                marked(&[bob(Some("hr-7"))]),
+                by_user_name,
+                Identity::AdoptionRequired,
+                "the other policy says nothing of marks",
+            ),
+            (
+                marked(&[ada(Some("hr-7")), bob(Some("hr-7"))]),
+                by_external_id,
+                Identity::Ambiguous,
+                "two marked: never guess",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_number_is_matched_as_a_mark_and_never_as_an_id() {
+    let numbered = account("42", "bob@example.com", Some("7"));
+    let by_external_id = AdoptionPolicy {
+        external_id: true,
+        ..EXPLICIT
+    };
+    assert_outcomes(
+        "42",
+        vec![
+            (
+                marked(std::slice::from_ref(&numbered)),
+                by_external_id,
+                Identity::Nobody,
+                "a server that looked the externalId up as an id (CVE-2025-41115)",
+            ),
+            (
+                named(&[numbered]),
+                EVERYTHING_BUT_ID,
+                Identity::Nobody,
+                "nor by name",
+            ),
+            (
+                marked(&[bob(Some("042"))]),
+                by_external_id,
+                Identity::Nobody,
+                "texts, not numbers, are compared",
+            ),
+            (
+                marked(&[bob(Some("42"))]),
+                by_external_id,
+                Identity::Adopted(bob(Some("42"))),
+                "the same text, by policy",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_name_is_taken_over_only_as_far_as_policy_allows() {
+    let by_external_id = AdoptionPolicy {
+        external_id: true,
+        ..NOTHING
+    };
+    let nameless = Observed {
+        user_name: None,
+        ..ada(None)
+    };
+    assert_outcomes(
+        MARK,
+        vec![
+            (
+                named(&[ada(None)]),
+                NOTHING,
+                Identity::AdoptionRequired,
+                "no policy, no adoption",
+            ),
+            (
+                named(&[ada(None)]),
+                by_external_id,
+                Identity::AdoptionRequired,
+                "the other policy says nothing of names",
+            ),
+            (
+                named(&[ada(None)]),
+                BY_USER_NAME,
+                Identity::Adopted(ada(None)),
+                "by policy, ignoring case",
+            ),
+            (
+                named(&[ada(Some("hr-7"))]),
+                BY_USER_NAME,
+                Identity::Adopted(ada(Some("hr-7"))),
+                "by policy, another system's mark",
+            ),
+            (
+                named(&[ada(Some(OTHER))]),
+                BY_USER_NAME,
+                Identity::OwnedByOther,
+                "another resource's",
+            ),
+            (
+                named(&[ada(Some(ELSEWHERE))]),
+                CREATING,
+                Identity::OwnedByOther,
+                "another operator's",
+            ),
+            (
+                named(&[ada(Some(ELSEWHERE))]),
+                NOTHING,
+                Identity::OwnedByOther,
+                "said even where adoption is off",
+            ),
+            (
+                named(&[ada(None)]),
+                CREATING,
+                Identity::Adopted(ada(None)),
+                "the account that we began to create",
+            ),
+            (
+                named(&[ada(Some("hr-7"))]),
+                CREATING,
+                Identity::AdoptionRequired,
+                "marked: not the one that we began to create",
+            ),
+            (
+                named(&[ada(None), ada(Some("hr-7"))]),
+                EVERYTHING_BUT_ID,
+                Identity::Ambiguous,
+                "two of the name: never guess",
+            ),
+            (
+                named(&[ada(None), bob(None)]),
+                BY_USER_NAME,
+                Identity::Adopted(ada(None)),
+                "a server that ignores the filter",
+            ),
+            (
+                named(&[bob(None)]),
+                EVERYTHING_BUT_ID,
+                Identity::Nobody,
+                "somebody else altogether",
+            ),
+            (
+                named(&[nameless]),
+                EVERYTHING_BUT_ID,
+                Identity::Nobody,
+                "no name is no match",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn nobody_is_found_among_nobody() {
+    assert_outcomes(
+        MARK,
+        vec![
+            (
+                Candidates::default(),
+                NOTHING,
+                Identity::Nobody,
+                "a new person",
+            ),
+            (
+                Candidates::default(),
+                EVERYTHING_BUT_ID,
+                Identity::Nobody,
+                "policies find nobody by themselves",
+            ),
+        ],
+    );
+}
