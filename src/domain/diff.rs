@@ -247,7 +247,3 @@ pub fn assume(
     }
     after
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests;
