@@ -94,7 +94,6 @@ pub async fn applied(
             reason,
             attributes,
         } => {
-            pass.context.settled(&pass.uid);
             let report = done(
                 pass,
                 valid,
@@ -106,6 +105,9 @@ pub async fn applied(
                 pending_manager,
             );
             let retry = report.outcome.state == State::Failing && report.outcome.retry_on_listing;
+            if !retry {
+                pass.context.settled(&pass.uid);
+            }
             write(pass, Some(connection), report).await?;
             if pass
                 .user
@@ -357,6 +359,8 @@ async fn failed(
         ErrorClass::Rejected | ErrorClass::Unsupported => {
             let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message.clone());
             let mut report = Report::invalid(pass, valid);
+            // A role that was lost at the backend and given back wakes nobody else.
+            report.outcome.retry_on_listing = true;
             report.outcome.state = State::Invalid;
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())

@@ -164,7 +164,7 @@ async fn namespaces(
         let labels = namespace.labels().clone();
         if seen
             .insert(namespace.name_any(), labels.clone())
-            .is_some_and(|old| old != labels)
+            .is_none_or(|old| old != labels)
         {
             // Labels decide who may use a connection by selector.
             let here = context
