@@ -139,7 +139,8 @@ pub fn patch(
                 value.clone(),
             )),
             (None, Some(sub)) if container.selector.is_some() || sub == "value" => {
-                if !element_absent && keeps_nothing(&container, desired, profile) {
+                if !element_absent && keeps_nothing(&container, desired, observed, changes, profile)
+                {
                     if removed.insert(key.clone()) {
                         ops.push(PatchOp::Remove { path: key });
                     }
@@ -168,6 +169,8 @@ pub fn patch(
             value: json!([element]),
         });
     }
+    // Removals last: a server that drops an emptied element would answer noTarget to what follows.
+    ops.sort_by_key(|op| matches!(op, PatchOp::Remove { .. }));
     Patch(ops)
 }
 
@@ -179,9 +182,23 @@ fn set(attribute: &str, observed: &Observed, path: String, value: Value) -> Patc
     }
 }
 
-fn keeps_nothing(container: &AttributePath, desired: &Desired, profile: &Profile) -> bool {
+/// Whether an element has no value left that we want, or that somebody else put there; a `primary`
+/// alone says nothing.
+fn keeps_nothing(
+    container: &AttributePath,
+    desired: &Desired,
+    observed: &Observed,
+    changes: &[Change],
+    profile: &Profile,
+) -> bool {
+    let theirs = |name: &str| {
+        observed.attributes.contains_key(name)
+            && !name.ends_with(".primary")
+            && !changes.iter().any(|change| change.attribute == name)
+    };
     !profile.iter().any(|(name, attribute)| {
-        attribute.path.container() == *container && desired.attributes.contains_key(name)
+        attribute.path.container() == *container
+            && (desired.attributes.contains_key(name) || theirs(name))
     })
 }
 
@@ -233,7 +250,9 @@ pub fn assume(
             }
             None => {
                 after.attributes.remove(&change.attribute);
-                if container.selector.is_some() && keeps_nothing(&container, desired, profile) {
+                if container.selector.is_some()
+                    && keeps_nothing(&container, desired, observed, changes, profile)
+                {
                     after.elements.remove(&container.to_string());
                 }
             }
@@ -247,3 +266,7 @@ pub fn assume(
     }
     after
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

@@ -1,0 +1,671 @@
+//! What is changed and what is left alone, the shapes of the requests, and the state assumed after.
+
+use super::*;
+use crate::api::connection::{AttributeMapping, Profile as ProfileName};
+
+mod properties;
+
+const EXT: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+/// What every account has, whatever its spec says.
+const IDENTITY: [&str; 3] = ["userName", "externalId", "active"];
+
+fn profile(name: ProfileName) -> Profile {
+    Profile::resolve(name, &[]).unwrap()
+}
+
+fn rfc() -> Profile {
+    profile(ProfileName::RFC7643)
+}
+
+/// A person with these attributes, beside the three that everybody has.
+fn wanted(attributes: &[(&str, Value)]) -> Desired {
+    let always = [
+        ("userName", json!("ada@example.com")),
+        ("externalId", json!("m")),
+        ("active", json!(true)),
+    ];
+    let attributes: BTreeMap<String, Value> = always
+        .iter()
+        .chain(attributes)
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    Desired {
+        user_name: attributes["userName"].as_str().unwrap().into(),
+        external_id: attributes["externalId"].as_str().unwrap().into(),
+        active: attributes["active"] == true,
+        attributes,
+    }
+}
+
+fn names(desired: &Desired) -> BTreeSet<String> {
+    desired.attributes.keys().cloned().collect()
+}
+
+fn everything(profile: &Profile) -> BTreeSet<String> {
+    profile.iter().map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The resource as the backend has it once `desired` was created.
+fn resource(desired: &Desired, profile: &Profile) -> Value {
+    let mut body = create_body(desired, profile);
+    body["id"] = json!("1");
+    body
+}
+
+fn seen(resource: &Value, profile: &Profile) -> Observed {
+    Observed::read(resource, profile).unwrap()
+}
+
+/// The operations that turn an account made from `old`, as the backend changed it, into `new`.
+fn operations(
+    old: &Desired,
+    new: &Desired,
+    profile: &Profile,
+    change: impl Fn(&mut Value),
+) -> Value {
+    let mut body = resource(old, profile);
+    change(&mut body);
+    let observed = seen(&body, profile);
+    let (managed, echoed) = (names(old), everything(profile));
+    let knowledge = Knowledge {
+        managed: &managed,
+        echoed: &echoed,
+        spec_changed: true,
+    };
+    let changes = changes(new, &observed, profile, knowledge);
+    let message = serde_json::to_value(patch(&changes, new, &observed, profile)).unwrap();
+    message["Operations"].clone()
+}
+
+#[test]
+fn patches_are_minimal_and_of_the_shapes_that_servers_agree_on() {
+    let phone = || ("phoneNumbers.mobile", json!("+441"));
+    let mail = || ("emails.work", json!("a@x"));
+    let primary = || ("emails.work.primary", json!(true));
+    let country = || ("addresses.work.country", json!("GB"));
+    let town = || ("addresses.work.locality", json!("Bath"));
+    let boss = |id: &str| ("manager", json!(id));
+    let work = r#"addresses[type eq "work"]"#;
+    let mobile = r#"phoneNumbers[type eq "mobile"]"#;
+    for (old, new, expected, why) in [
+        (vec![phone()], vec![phone()], json!([]), "in step"),
+        (
+            vec![],
+            vec![("title", json!("Dr"))],
+            json!([{"op": "add", "path": "title", "value": "Dr"}]),
+            "a simple attribute that is absent",
+        ),
+        (
+            vec![("title", json!("Ms"))],
+            vec![("title", json!("Dr"))],
+            json!([{"op": "replace", "path": "title", "value": "Dr"}]),
+            "a simple attribute that differs",
+        ),
+        (
+            vec![("title", json!("Ms"))],
+            vec![],
+            json!([{"op": "remove", "path": "title"}]),
+            "cleared, never set to null",
+        ),
+        (
+            vec![("name.givenName", json!("A"))],
+            vec![("name.givenName", json!("B"))],
+            json!([{"op": "replace", "path": "name.givenName", "value": "B"}]),
+            "a sub-attribute, not its parent",
+        ),
+        (
+            vec![],
+            vec![phone()],
+            json!([{"op": "add", "path": "phoneNumbers", "value": [{"type": "mobile", "value": "+441"}]}]),
+            "a filter that matches nothing is noTarget",
+        ),
+        (
+            vec![("phoneNumbers.home", json!("+443"))],
+            vec![("phoneNumbers.home", json!("+443")), phone()],
+            json!([{"op": "add", "path": "phoneNumbers", "value": [{"type": "mobile", "value": "+441"}]}]),
+            "beside an element of another type",
+        ),
+        (
+            vec![],
+            vec![mail(), primary()],
+            json!([{"op": "add", "path": "emails", "value": [{"type": "work", "value": "a@x", "primary": true}]}]),
+            "one element, one operation",
+        ),
+        (
+            vec![],
+            vec![country(), town()],
+            json!([{"op": "add", "path": "addresses", "value": [{"type": "work", "country": "GB", "locality": "Bath"}]}]),
+            "one element, one operation",
+        ),
+        (
+            vec![phone()],
+            vec![("phoneNumbers.mobile", json!("+442"))],
+            json!([{"op": "replace", "path": format!("{mobile}.value"), "value": "+442"}]),
+            "only the value of the element",
+        ),
+        (
+            vec![country()],
+            vec![country(), town()],
+            json!([{"op": "add", "path": format!("{work}.locality"), "value": "Bath"}]),
+            "into an element that is there",
+        ),
+        (
+            vec![phone()],
+            vec![],
+            json!([{"op": "remove", "path": mobile}]),
+            "removing .value would leave a husk",
+        ),
+        (
+            vec![mail(), primary()],
+            vec![],
+            json!([{"op": "remove", "path": r#"emails[type eq "work"]"#}]),
+            "two values, one element, one removal",
+        ),
+        (
+            vec![country(), town()],
+            vec![country()],
+            json!([{"op": "remove", "path": format!("{work}.locality")}]),
+            "the country stays",
+        ),
+        (
+            vec![country(), town()],
+            vec![],
+            json!([{"op": "remove", "path": work}]),
+            "nothing stays",
+        ),
+        (
+            vec![],
+            vec![("department", json!("X"))],
+            json!([{"op": "add", "path": format!("{EXT}:department"), "value": "X"}]),
+            "an extension's attribute by its URN",
+        ),
+        (
+            vec![("department", json!("Y"))],
+            vec![("department", json!("X"))],
+            json!([{"op": "replace", "path": format!("{EXT}:department"), "value": "X"}]),
+            "an extension's attribute by its URN",
+        ),
+        (
+            vec![("department", json!("Y"))],
+            vec![],
+            json!([{"op": "remove", "path": format!("{EXT}:department")}]),
+            "an extension's attribute by its URN",
+        ),
+        (
+            vec![],
+            vec![boss("7")],
+            json!([{"op": "add", "path": format!("{EXT}:manager"), "value": {"value": "7"}}]),
+            "a manager is an object",
+        ),
+        (
+            vec![boss("7")],
+            vec![boss("8")],
+            json!([{"op": "replace", "path": format!("{EXT}:manager"), "value": {"value": "8"}}]),
+            "a manager is an object",
+        ),
+        (
+            vec![boss("7")],
+            vec![],
+            json!([{"op": "remove", "path": format!("{EXT}:manager")}]),
+            "the whole manager goes",
+        ),
+        (
+            vec![],
+            vec![("active", json!(false))],
+            json!([{"op": "replace", "path": "active", "value": false}]),
+            "a boolean, not a word",
+        ),
+    ] {
+        let got = operations(&wanted(&old), &wanted(&new), &rfc(), |_| {});
+        assert_eq!(got, expected, "{why}");
+    }
+}
+
+#[test]
+fn an_element_that_keeps_something_of_somebody_else_is_not_removed_whole() {
+    let old = wanted(&[("addresses.work.country", json!("GB"))]);
+    let mail = wanted(&[("emails.work", json!("a@x"))]);
+    let nothing = wanted(&[]);
+    for (old, pointer, value, path, why) in [
+        (
+            &old,
+            "/addresses/0/locality",
+            json!("Bath"),
+            r#"addresses[type eq "work"].country"#,
+            "the town is not ours",
+        ),
+        (
+            &mail,
+            "/emails/0/primary",
+            json!(true),
+            r#"emails[type eq "work"]"#,
+            "primary alone is a husk",
+        ),
+    ] {
+        let got = operations(old, &nothing, &rfc(), |body| {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            body.pointer_mut(parent).unwrap()[key] = value.clone();
+        });
+        assert_eq!(got, json!([{"op": "remove", "path": path}]), "{why}");
+    }
+}
+
+#[test]
+fn a_mapped_attribute_is_written_where_the_mapping_says() {
+    let mapping = [AttributeMapping {
+        attribute: "city".into(),
+        path: r#"addresses[type eq "work"].locality"#.into(),
+    }];
+    let profile = Profile::resolve(ProfileName::CybSafe, &mapping).unwrap();
+    let country = ("addresses.work.country", json!("GB"));
+    let old = wanted(std::slice::from_ref(&country));
+    let new = wanted(&[country, ("city", json!("Bath"))]);
+    assert_eq!(
+        operations(&old, &new, &profile, |_| {}),
+        json!([{"op": "add", "path": r#"addresses[type eq "work"].locality"#, "value": "Bath"}])
+    );
+    assert_eq!(
+        operations(&new, &old, &profile, |_| {}),
+        json!([{"op": "remove", "path": r#"addresses[type eq "work"].locality"#}])
+    );
+}
+
+/// The attributes that change, where an account made from `desired` came back as `change` left it.
+fn drifted(desired: &Desired, spec_changed: bool, change: impl Fn(&mut Value)) -> Vec<String> {
+    let profile = profile(ProfileName::CybSafe);
+    let mut body = resource(desired, &profile);
+    change(&mut body);
+    let (managed, echoed) = (names(desired), everything(&profile));
+    let knowledge = Knowledge {
+        managed: &managed,
+        echoed: &echoed,
+        spec_changed,
+    };
+    changes(desired, &seen(&body, &profile), &profile, knowledge)
+        .into_iter()
+        .map(|change| change.attribute)
+        .collect()
+}
+
+#[test]
+fn spelling_is_no_drift_and_a_new_spec_writes_the_user_name_exactly() {
+    let desired = wanted(&[
+        ("emails.work", json!("ada@example.com")),
+        ("emails.work.primary", json!(true)),
+        ("name.givenName", json!("Ada")),
+        ("addresses.work.country", json!("GB")),
+        ("preferredLanguage", json!("en_gb")),
+        ("locale", json!("en-GB")),
+        ("employeeNumber", json!("1815")),
+    ]);
+    let number = format!("/{EXT}/employeeNumber");
+    for (pointer, value, drift, on_new_spec, why) in [
+        (
+            "/userName",
+            json!("ADA@example.com"),
+            false,
+            true,
+            "case-insensitive (RFC 7643 §4.1.1), but a new spec is written as it is",
+        ),
+        (
+            "/userName",
+            json!("al@example.com"),
+            true,
+            true,
+            "another name",
+        ),
+        (
+            "/emails/0/value",
+            json!("Ada@Example.com"),
+            false,
+            false,
+            "mail ignores case",
+        ),
+        (
+            "/emails/0/value",
+            json!("al@example.com"),
+            true,
+            true,
+            "another address",
+        ),
+        (
+            "/preferredLanguage",
+            json!("en-GB"),
+            false,
+            false,
+            "the same tag, spelled canonically",
+        ),
+        ("/preferredLanguage", json!("en"), true, true, "another tag"),
+        ("/locale", json!("EN_gb"), false, false, "the same tag"),
+        (
+            "/addresses/0/country",
+            json!("gb"),
+            false,
+            false,
+            "the same country",
+        ),
+        (
+            "/name/givenName",
+            json!("ADA"),
+            true,
+            true,
+            "people's names are exact",
+        ),
+        ("/externalId", json!("M"), true, true, "externalId is exact"),
+        (
+            "/active",
+            json!("True"),
+            false,
+            false,
+            "a boolean spelled as a string",
+        ),
+        (
+            "/active",
+            json!("false"),
+            true,
+            true,
+            "a boolean spelled as a string",
+        ),
+        (
+            "/emails/0/primary",
+            json!("TRUE"),
+            false,
+            false,
+            "a boolean spelled as a string",
+        ),
+        (
+            "/emails/0/primary",
+            json!("yes"),
+            true,
+            true,
+            "no boolean at all",
+        ),
+        (
+            number.as_str(),
+            json!(1815),
+            false,
+            false,
+            "a number where a text was sent",
+        ),
+        (number.as_str(), json!(1816), true, true, "another number"),
+        (
+            "/displayName",
+            json!("Ada"),
+            false,
+            false,
+            "the profile does not speak of it",
+        ),
+        (
+            "/grade",
+            json!("7"),
+            false,
+            false,
+            "the spec does not speak of it",
+        ),
+    ] {
+        let change = |body: &mut Value| {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            body.pointer_mut(parent).unwrap()[key] = value.clone();
+        };
+        assert_eq!(!drifted(&desired, false, change).is_empty(), drift, "{why}");
+        assert_eq!(
+            !drifted(&desired, true, change).is_empty(),
+            on_new_spec,
+            "{why} (new spec)"
+        );
+    }
+}
+
+#[test]
+fn what_is_ours_is_set_or_cleared_and_what_is_not_is_left() {
+    let title = |value: Option<&str>| {
+        let pairs: Vec<_> = value.map(|v| ("title", json!(v))).into_iter().collect();
+        wanted(&pairs)
+    };
+    let set = |to: &str| Some(Some(json!(to)));
+    // (spec, backend, managed, echoed, spec changed) → the change of `title`, if any.
+    for (spec, backend, managed, echoed, spec_changed, expected, why) in [
+        (
+            None,
+            Some("Dr"),
+            false,
+            true,
+            true,
+            None,
+            "never ours, never mentioned",
+        ),
+        (
+            None,
+            Some("Dr"),
+            true,
+            true,
+            false,
+            Some(None),
+            "ours once, taken out of the spec",
+        ),
+        (
+            None,
+            None,
+            true,
+            true,
+            true,
+            None,
+            "cleared already, and it would show",
+        ),
+        (
+            None,
+            None,
+            true,
+            false,
+            true,
+            Some(None),
+            "cleared blindly: it does not show",
+        ),
+        (
+            None,
+            None,
+            true,
+            false,
+            false,
+            None,
+            "cleared blindly once, not for ever",
+        ),
+        (None, None, false, false, true, None, "never ours"),
+        (
+            Some("Dr"),
+            None,
+            true,
+            true,
+            false,
+            set("Dr"),
+            "somebody cleared it",
+        ),
+        (
+            Some("Dr"),
+            None,
+            true,
+            false,
+            false,
+            None,
+            "it does not show, and was written",
+        ),
+        (
+            Some("Dr"),
+            None,
+            true,
+            false,
+            true,
+            set("Dr"),
+            "it does not show: written with a new spec",
+        ),
+        (
+            Some("Dr"),
+            None,
+            false,
+            false,
+            false,
+            set("Dr"),
+            "it does not show, and was never written",
+        ),
+        (
+            Some("Dr"),
+            Some("Ms"),
+            false,
+            true,
+            false,
+            set("Dr"),
+            "the spec speaks of it now",
+        ),
+        (
+            Some("Dr"),
+            Some("Ms"),
+            true,
+            false,
+            false,
+            set("Dr"),
+            "what shows is compared",
+        ),
+        (Some("Dr"), Some("Dr"), true, true, true, None, "in step"),
+    ] {
+        let (all, profile) = (everything(&rfc()), rfc());
+        let without = |keep: bool| {
+            let mut set = all.clone();
+            if !keep {
+                set.remove("title");
+            }
+            set
+        };
+        let (managed, echoed) = (without(managed), without(echoed));
+        let knowledge = Knowledge {
+            managed: &managed,
+            echoed: &echoed,
+            spec_changed,
+        };
+        let observed = seen(&resource(&title(backend), &profile), &profile);
+        let got: Vec<_> = changes(&title(spec), &observed, &profile, knowledge)
+            .into_iter()
+            .filter(|change| change.attribute == "title")
+            .map(|change| change.to)
+            .collect();
+        assert_eq!(got, expected.into_iter().collect::<Vec<_>>(), "{why}");
+    }
+}
+
+#[test]
+fn a_create_names_the_schemas_that_it_uses() {
+    let identity = json!({"schemas": [CORE], "userName": "ada@example.com", "externalId": "m", "active": true});
+    let plus = |more: Value| {
+        let mut body = identity.clone();
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    };
+    for (attributes, expected, why) in [
+        (vec![], identity.clone(), "the core schema alone"),
+        (
+            vec![("department", json!("X")), ("manager", json!("7"))],
+            plus(
+                json!({"schemas": [CORE, EXT], EXT: {"department": "X", "manager": {"value": "7"}}}),
+            ),
+            "the enterprise extension, named once",
+        ),
+        (
+            vec![
+                ("emails.work", json!("a@x")),
+                ("emails.work.primary", json!(true)),
+                ("emails.home", json!("h@x")),
+            ],
+            plus(
+                json!({"emails": [{"type": "home", "value": "h@x"}, {"type": "work", "value": "a@x", "primary": true}]}),
+            ),
+            "one element a type",
+        ),
+        (
+            vec![("employeeType", json!("Contractor"))],
+            plus(json!({"userType": "Contractor"})),
+            "the RFC calls it userType",
+        ),
+    ] {
+        assert_eq!(create_body(&wanted(&attributes), &rfc()), expected, "{why}");
+    }
+    let cybsafe = create_body(
+        &wanted(&[("employeeType", json!("Contractor"))]),
+        &profile(ProfileName::CybSafe),
+    );
+    assert_eq!(cybsafe["employeeType"], "Contractor");
+}
+
+#[test]
+fn a_merge_keeps_what_is_foreign_and_drops_meta() {
+    let old = wanted(&[
+        ("title", json!("Ms")),
+        ("phoneNumbers.mobile", json!("+441")),
+        ("department", json!("X")),
+    ]);
+    let new = wanted(&[
+        ("title", json!("Dr")),
+        ("addresses.work.country", json!("GB")),
+    ]);
+    let mut body = resource(&old, &rfc());
+    body["meta"] = json!({"version": "W/\"1\""});
+    body["nickName"] = json!("theirs");
+    body["phoneNumbers"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "satellite", "value": "+881"}));
+    body[EXT]["costCenter"] = json!("theirs");
+    let observed = seen(&body, &rfc());
+    let (managed, echoed) = (names(&old), everything(&rfc()));
+    let knowledge = Knowledge {
+        managed: &managed,
+        echoed: &echoed,
+        spec_changed: true,
+    };
+    merge_into(&mut body, &changes(&new, &observed, &rfc(), knowledge));
+    let expected = json!({
+        "schemas": [CORE, EXT], "id": "1", "userName": "ada@example.com", "externalId": "m", "active": true,
+        "title": "Dr", "nickName": "theirs", EXT: {"costCenter": "theirs"},
+        "phoneNumbers": [{"type": "satellite", "value": "+881"}],
+        "addresses": [{"type": "work", "country": "GB"}]
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn what_is_assumed_is_told_without_a_version() {
+    let old = wanted(&[("phoneNumbers.mobile", json!("+441"))]);
+    let new = wanted(&[
+        ("userName", json!("ada@new.example")),
+        ("externalId", json!("m2")),
+        ("active", json!(false)),
+        ("addresses.work.country", json!("GB")),
+    ]);
+    let mut body = resource(&old, &rfc());
+    body["meta"] = json!({"version": "W/\"1\""});
+    let observed = seen(&body, &rfc());
+    assert!(observed.version.is_some());
+    let (managed, echoed) = (names(&old), everything(&rfc()));
+    let knowledge = Knowledge {
+        managed: &managed,
+        echoed: &echoed,
+        spec_changed: true,
+    };
+    let after = assume(
+        &observed,
+        &changes(&new, &observed, &rfc(), knowledge),
+        &new,
+        &rfc(),
+    );
+    let expected = Observed {
+        id: "1".into(),
+        external_id: Some("m2".into()),
+        user_name: Some("ada@new.example".into()),
+        active: Some(false),
+        version: None,
+        attributes: new.attributes,
+        elements: [r#"addresses[type eq "work"]"#.to_owned()].into(),
+    };
+    assert_eq!(after, expected);
+}
