@@ -468,3 +468,13 @@ fn deletion_follows_the_policy() {
         assert_eq!(farewell(policy, given), expected);
     }
 }
+
+#[test]
+fn nobody_can_write_the_mark_of_another_resource() {
+    let forged = plus("externalId", json!("scim-operator:ns/c:ns/grace"));
+    let violations = check(forged, Name::CybSafe).unwrap_err();
+    assert_eq!(violations[0].field, "spec.externalId");
+    for fine in ["scim-operator:ns/c:ns/ada", "hr-7"] {
+        assert!(check(plus("externalId", json!(fine)), Name::CybSafe).is_ok());
+    }
+}

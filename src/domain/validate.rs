@@ -95,6 +95,18 @@ pub fn validate(
             }),
         }
     }
+    // The mark is the proof of ownership: whoever could write another resource's, could take its
+    // account over, from any namespace that the connection lets in.
+    let own = names::external_id(subject.owner_id, subject.namespace, subject.name);
+    let forged = |mark: &str| mark.to_lowercase().starts_with(names::PREFIX) && mark != own;
+    if spec.external_id.as_deref().is_some_and(forged) {
+        violations.push(Violation {
+            field: "spec.externalId".into(),
+            rule: "must not begin with scim-operator:, which marks the accounts of other resources"
+                .into(),
+            unsupported: false,
+        });
+    }
     if let Some(rule) = spec.external_id.as_deref().and_then(unusable_text) {
         violations.push(Violation {
             field: "spec.externalId".into(),
