@@ -1,12 +1,16 @@
 # syntax=docker/dockerfile:1
-FROM docker.io/library/rust:1.95-bookworm AS build
+# The operator's image. One platform or several:
+#   docker build -t scim-operator .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t scim-operator .
+FROM docker.io/library/rust:1.95.0-bookworm AS build
+# Set by the builder; keeps the caches of the platforms apart.
+ARG TARGETPLATFORM
 WORKDIR /src
-# aws-lc needs a C compiler and cmake; the base image has the first.
-RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
 COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --bin scim-operator && cp target/release/scim-operator /scim-operator
+RUN --mount=type=cache,id=scim-operator-registry,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,id=scim-operator-target-${TARGETPLATFORM},target=/src/target,sharing=locked \
+    cargo build --release --locked --bin scim-operator \
+    && cp target/release/scim-operator /scim-operator
 
 # glibc and the public CA certificates, no shell; the user is numeric so that runAsNonRoot can check it.
 FROM gcr.io/distroless/cc-debian12:nonroot

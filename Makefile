@@ -4,12 +4,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 .PHONY: help build fmt lint unit crds parts test demo clean
+# Cargo uses every core by itself, and the last thing printed has to be its summary.
+.NOTPARALLEL:
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: ## The operator, debug build
-	$(CARGO) build --locked --bins
+build: ## Every binary, debug build
+	$(CARGO) build --workspace --bins --locked
 
 fmt: ## Formats the code
 	$(CARGO) fmt --all
@@ -19,23 +21,23 @@ lint: ## Format, clippy and rustdoc; warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --quiet
 
-unit: ## The fast tests: domain, directory, protocol
-	$(CARGO) test --locked --lib
+unit: ## The fast tests: domain, directory, protocol, layers
+	$(CARGO) test --locked --lib --test layering
 
 crds: ## Writes crds/ and the chart's copies from the types
 	$(CARGO) run --quiet --locked --bin crdgen crds
+	rm -f charts/scim-operator/files/crds/*.yaml
 	cp crds/*.yaml charts/scim-operator/files/crds/
 
 parts: ## Builds or installs the control plane, Helm and the SCIM servers into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
 
-test: lint parts ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
-	$(CARGO) build --workspace --bins --locked
+test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
 
-demo: parts ## The main job, narrated: control plane, chart, operator, simulator, examples
-	$(CARGO) build --workspace --bins --locked
+demo: build ## The main job, narrated: control plane, chart, operator, simulator, examples
+	tests/controlplane/build
 	$(CARGO) run --quiet --locked -p scim-operator-harness --bin demo
 
 clean: ## Removes what was built here; the cache of parts stays

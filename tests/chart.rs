@@ -1,134 +1,391 @@
-//! The chart with real Helm: lint, schema, rights, install, upgrade, uninstall.
+//! The chart with real Helm on a real API server: what it renders, what it refuses, what the
+//! operator may do once it is installed, and what is left when it is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use scim_operator_harness::ControlPlane;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CHART: &str = "charts/scim-operator";
+const ACCESS: &str =
+    r#"secretAccess=[{"namespace":"identity","names":["cybsafe-scim"]},{"namespace":"team-b"}]"#;
 
 async fn template(plane: &ControlPlane, extra: &[&str]) -> Result<Vec<Value>> {
-    let mut arguments = vec![
-        "template",
-        "scim-operator",
-        CHART,
-        "--namespace",
-        "scim-system",
-    ];
+    let mut arguments = vec!["template", "scim-operator", CHART, "-n", "scim-system"];
     arguments.extend(extra);
     let text = plane.helm(&arguments).await?;
-    let documents = text
-        .split("\n---")
-        .map(|d| d.trim_start_matches("---"))
-        .filter(|d| d.contains("kind:"));
+    let documents = text.split("\n---").map(|d| d.trim_start_matches("---"));
     documents
+        .filter(|d| d.contains("kind:"))
         .map(|d| Ok(serde_saphyr::from_str::<Value>(d)?))
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_chart_grants_little_runs_restricted_and_keeps_the_crds() -> Result<()> {
-    let plane = ControlPlane::start().await?;
-    plane.helm(&["lint", "--strict", CHART]).await?;
+fn of<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|o| o["kind"] == kind).collect()
+}
 
-    let objects = template(
-        &plane,
-        &[
-            "--set-json",
-            r#"secretAccess=[{"namespace":"identity","names":["cybsafe-scim"]}]"#,
-        ],
-    )
-    .await?;
-    let of = |kind: &str| {
-        objects
-            .iter()
-            .filter(|o| o["kind"] == kind)
-            .collect::<Vec<_>>()
+/// The words of a list, sorted.
+fn words(list: &Value) -> Vec<&str> {
+    let list = list.as_array().into_iter().flatten();
+    let mut words: Vec<&str> = list.filter_map(Value::as_str).collect();
+    words.sort_unstable();
+    words
+}
+
+/// `kubectl` or `helm`, with the arguments as one would type them.
+fn typed(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn the_charts_crds_equal_the_generated_ones() {
+    let list = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
     };
-    for role in of("ClusterRole") {
-        ensure!(
-            !role.to_string().contains("\"secrets\"") && !role.to_string().contains("\"*\""),
-            "too much for a whole cluster: {role}"
-        );
+    let generated = Path::new("crds");
+    let copies = Path::new("charts/scim-operator/files/crds");
+    assert_eq!(list(generated), list(copies), "run `make crds`");
+    for name in list(generated) {
+        let read = |folder: &Path| std::fs::read_to_string(folder.join(&name)).unwrap();
+        let equal = read(generated) == read(copies);
+        assert!(equal, "{name:?} is stale: run `make crds`");
     }
-    let roles = of("Role");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_chart_renders_grants_little_and_runs_restricted() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    plane.helm(&["lint", "--strict", CHART]).await?;
+    let objects = template(plane, &["--set-json", ACCESS]).await?;
+
+    let (cluster_roles, roles) = (of(&objects, "ClusterRole"), of(&objects, "Role"));
+    for role in cluster_roles.iter().chain(&roles) {
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            grants_little(rule, role["kind"] == "ClusterRole")?;
+        }
+    }
+    ensure!(roles.len() == 2, "{roles:?}");
+    ensure!(roles[0]["metadata"]["namespace"] == "identity", "{roles:?}");
+    let names = &roles[0]["rules"][0]["resourceNames"];
+    ensure!(*names == json!(["cybsafe-scim"]), "{roles:?}");
+    let names = roles[1]["rules"][0].get("resourceNames");
+    ensure!(names.is_none(), "{roles:?}");
+    let usual = template(plane, &[]).await?;
+    let usual = of(&usual, "Role");
+    ensure!(usual.len() == 1, "{usual:?}");
     ensure!(
-        roles.len() == 1
-            && roles[0]["metadata"]["namespace"] == "identity"
-            && roles[0]["rules"][0]["resourceNames"][0] == "cybsafe-scim",
-        "{roles:?}"
-    );
-    ensure!(
-        roles[0]["rules"][0]["verbs"] == serde_json::json!(["get", "list", "watch"]),
-        "{roles:?}"
-    );
-    let pod = &of("Deployment")[0]["spec"]["template"]["spec"];
-    let container = &pod["containers"][0]["securityContext"];
-    ensure!(
-        pod["securityContext"]["runAsNonRoot"] == true
-            && pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault",
-        "{pod}"
-    );
-    ensure!(
-        container["readOnlyRootFilesystem"] == true
-            && container["allowPrivilegeEscalation"] == false
-            && container["capabilities"]["drop"][0] == "ALL",
-        "{pod}"
-    );
-    ensure!(
-        of("CustomResourceDefinition")
-            .iter()
-            .all(|c| c["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep")
+        usual[0]["metadata"]["namespace"] == "scim-system",
+        "{usual:?}"
     );
 
-    for bad in [
-        "replicas=3",
-        "crds.install=maybe",
-        "logFormat=xml",
-        "image.digest=latest",
-        r#"secretAccess[0].names[0]=*"#,
+    let deployment = of(&objects, "Deployment")[0];
+    ensure!(deployment["spec"]["strategy"]["type"] == "Recreate");
+    ensure!(deployment["spec"]["replicas"] == 1);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    let (of_pod, own) = (&pod["securityContext"], &container["securityContext"]);
+    ensure!(
+        of_pod["seccompProfile"]["type"] == "RuntimeDefault",
+        "{pod}"
+    );
+    ensure!(
+        of_pod["runAsNonRoot"] == true && of_pod["runAsUser"] == 65532,
+        "{pod}"
+    );
+    ensure!(own["readOnlyRootFilesystem"] == true, "{pod}");
+    ensure!(own["allowPrivilegeEscalation"] == false, "{pod}");
+    ensure!(own["capabilities"] == json!({"drop": ["ALL"]}), "{pod}");
+    ensure!(
+        container["resources"]["limits"]["memory"].is_string(),
+        "{pod}"
+    );
+    for probe in ["livenessProbe", "readinessProbe"] {
+        ensure!(container[probe]["httpGet"]["port"] == "http", "{pod}");
+    }
+    ensure!(
+        !pod.to_string().contains("local-endpoints"),
+        "for tests only: {pod}"
+    );
+
+    let crds = of(&objects, "CustomResourceDefinition");
+    ensure!(crds.len() == 3, "{} CRDs", crds.len());
+    for crd in crds {
+        let policy = &crd["metadata"]["annotations"]["helm.sh/resource-policy"];
+        ensure!(
+            policy == "keep",
+            "Helm would delete every {}",
+            crd["metadata"]["name"]
+        );
+    }
+    Ok(())
+}
+
+fn grants_little(rule: &Value, cluster_wide: bool) -> Result<()> {
+    const HARMLESS: [&str; 5] = ["create", "get", "list", "patch", "watch"];
+    let (resources, verbs) = (words(&rule["resources"]), words(&rule["verbs"]));
+    let all = [words(&rule["apiGroups"]), resources.clone(), verbs.clone()].concat();
+    ensure!(!all.contains(&"*"), "a wildcard: {rule}");
+    ensure!(verbs.iter().all(|v| HARMLESS.contains(v)), "{rule}");
+    ensure!(
+        !verbs.contains(&"create") || resources == ["events"],
+        "{rule}"
+    );
+    ensure!(!all.contains(&"serviceaccounts/token"), "{rule}");
+    if resources.contains(&"secrets") || resources.contains(&"configmaps") {
+        ensure!(!cluster_wide, "secrets of the whole cluster: {rule}");
+        ensure!(
+            verbs == ["get", "list", "watch"],
+            "secrets are only read: {rule}"
+        );
+    }
+    let writes_connections = resources.contains(&"scimconnections") && verbs.contains(&"patch");
+    ensure!(
+        !writes_connections,
+        "of a connection only the status is ours: {rule}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_reach_what_they_are_for() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let digest = format!("image.digest=sha256:{}", "0a".repeat(32));
+    let proxy = r#"extraEnv=[{"name":"HTTPS_PROXY","value":"http://proxy.example.com"}]"#;
+    let mut extra = vec!["--set", &digest, "--set-json", proxy];
+    for set in [
+        "image.tag=1.2.3",
+        "crds.install=false",
+        "podLabels.team=x",
+        r"podLabels.app\.kubernetes\.io/instance=other",
+        "podAnnotations.note=y",
+        "extraArgs={--http-address=0.0.0.0:9090}",
+        "useSystemProxy=true",
+        "nodeSelector.disk=ssd",
+        "priorityClassName=high",
+        "serviceAccount.name=mine",
     ] {
-        ensure!(
-            template(&plane, &["--set", bad]).await.is_err(),
-            "the schema let {bad} pass"
-        );
+        extra.extend(["--set", set]);
     }
+    let objects = template(plane, &extra).await?;
+    ensure!(of(&objects, "CustomResourceDefinition").is_empty());
+    ensure!(of(&objects, "ServiceAccount")[0]["metadata"]["name"] == "mine");
+    for binding in ["ClusterRoleBinding", "RoleBinding"] {
+        ensure!(of(&objects, binding)[0]["subjects"][0]["name"] == "mine");
+    }
+    let template_of_pod = &of(&objects, "Deployment")[0]["spec"]["template"];
+    let metadata = &template_of_pod["metadata"];
+    let instance = &metadata["labels"]["app.kubernetes.io/instance"];
+    ensure!(
+        instance == "scim-operator",
+        "the selector's label was replaced: {metadata}"
+    );
+    ensure!(metadata["labels"]["team"] == "x" && metadata["annotations"]["note"] == "y");
+    let pod = &template_of_pod["spec"];
+    let container = &pod["containers"][0];
+    let image = container["image"].as_str().unwrap_or_default();
+    ensure!(image.contains("@sha256:0a0a"), "the digest wins: {image}");
+    let arguments = json!([
+        "run",
+        "--log-format=json",
+        "--use-system-proxy",
+        "--http-address=0.0.0.0:9090"
+    ]);
+    ensure!(container["args"] == arguments, "{container}");
+    ensure!(
+        container["env"].to_string().contains("HTTPS_PROXY"),
+        "{container}"
+    );
+    ensure!(pod["nodeSelector"]["disk"] == "ssd" && pod["priorityClassName"] == "high");
+    ensure!(pod["serviceAccountName"] == "mine", "{pod}");
 
-    plane.create_namespace("scim-system").await?;
+    let unkept = template(plane, &["--set", "crds.keep=false"]).await?;
+    let crd = of(&unkept, "CustomResourceDefinition")[0].to_string();
+    ensure!(
+        !crd.contains("resource-policy"),
+        "crds.keep=false was not heard"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_values_are_refused() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    for (bad, why) in [
+        ("replicas=3", "there is no leader election yet"),
+        ("crds.instal=false", "a misspelt value would be ignored"),
+        ("crds.install=maybe", "not a boolean"),
+        ("logFormat=xml", "the operator would not start"),
+        ("image.digest=latest", "not a digest"),
+        ("image.repository=a b", "not a name"),
+        ("secretAccess[0].names[0]=a", "names without a namespace"),
+        ("secretAccess[0].namespace=*", "a wildcard"),
+        (
+            "secretAccess[0].namespace=a,secretAccess[0].names[0]=*",
+            "a wildcard",
+        ),
+        (
+            "secretAccess[0].namespace=a,secretAccess[1].namespace=a",
+            "two Roles of one name",
+        ),
+        ("extraEnv[0].value=x", "a variable without a name"),
+        (
+            "resources.request.cpu=1",
+            "a misspelt value would be ignored",
+        ),
+        (
+            "terminationGracePeriodSeconds=0",
+            "requests in flight would be cut off",
+        ),
+    ] {
+        let rendered = template(plane, &["--set", bad]).await;
+        ensure!(rendered.is_err(), "{bad} passed: {why}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
+    // Its own plane: the CRDs and the ClusterRole belong to the whole cluster.
+    let plane = ControlPlane::start().await?;
+    for namespace in ["scim-system", "identity", "team-b", "elsewhere"] {
+        plane.create_namespace(namespace).await?;
+        for name in ["cybsafe-scim", "other"] {
+            let create =
+                format!("create secret generic {name} -n {namespace} --from-literal=token=x");
+            plane.kubectl(&typed(&create)).await?;
+        }
+    }
+    let restrict = "label namespace scim-system pod-security.kubernetes.io/enforce=restricted";
+    plane.kubectl(&typed(restrict)).await?;
+    let install = ["install", "scim-operator", CHART, "-n", "scim-system"];
+    let with_access = [install.as_slice(), &["--set-json", ACCESS]].concat();
+    let notes = plane.helm(&with_access).await?;
+    ensure!(
+        notes.contains("identity, only: cybsafe-scim"),
+        "the notes hide what is read: {notes}"
+    );
+
+    let person = json!({
+        "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+        "metadata": {"name": "ada", "namespace": "identity"},
+        "spec": {"connectionRef": {"name": "cybsafe"}, "userName": "ada@example.com"}
+    });
     plane
-        .helm(&["install", "scim-operator", CHART, "-n", "scim-system"])
+        .kubectl_with_input(&["create", "-f", "-"], &person.to_string())
         .await?;
+    rights_are_as_promised(&plane).await?;
+
+    // There is no kubelet, so the pod itself is put to pod security admission.
+    let get = "get deployment scim-operator -n scim-system -o json";
+    let deployment: Value = serde_json::from_str(&plane.kubectl(&typed(get)).await?)?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "spec": deployment["spec"]["template"]["spec"],
+        "metadata": {"name": "like-the-deployment", "namespace": "scim-system"}
+    });
     plane
-        .kubectl(&[
-            "label",
-            "namespace",
-            "scim-system",
-            "pod-security.kubernetes.io/enforce=restricted",
-        ])
+        .kubectl_with_input(&typed("create --dry-run=server -f -"), &pod.to_string())
         .await?;
-    let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "like-the-deployment", "namespace": "scim-system"}, "spec": pod});
+
+    let upgrade = format!("upgrade scim-operator {CHART} -n scim-system --set logLevel=debug");
+    plane.helm(&typed(&upgrade)).await?;
+    let ours = "get roles -A -l app.kubernetes.io/instance=scim-operator -o name";
+    let roles = plane.kubectl(&typed(ours)).await?;
+    ensure!(
+        roles.lines().count() == 1,
+        "access no longer granted was not taken away: {roles}"
+    );
+
     plane
-        .kubectl_with_input(&["create", "--dry-run=server", "-f", "-"], &pod.to_string())
+        .helm(&typed("uninstall scim-operator -n scim-system"))
         .await?;
-    plane
-        .helm(&[
-            "upgrade",
-            "scim-operator",
-            CHART,
-            "-n",
-            "scim-system",
-            "--set",
-            "logLevel=debug",
-        ])
+    let all = "get crds,scimusers,clusterroles,clusterrolebindings,deployments,roles,rolebindings,serviceaccounts -A -o name";
+    let left = plane.kubectl(&typed(all)).await?;
+    let mut left: Vec<&str> = left.lines().filter(|l| l.contains("scim")).collect();
+    left.retain(|l| !l.starts_with("customresourcedefinition"));
+    ensure!(left == ["scimuser.scim-operator.io/ada"], "{left:?}");
+    let crds = plane.kubectl(&typed("get crds -o name")).await?;
+    ensure!(crds.lines().count() == 3, "the CRDs were not kept: {crds}");
+
+    // And the next install takes the CRDs over again.
+    plane.helm(&install).await?;
+    Ok(())
+}
+
+/// What the operator's own ServiceAccount is answered, by the real authorizer.
+async fn rights_are_as_promised(plane: &ControlPlane) -> Result<()> {
+    let operator = plane
+        .service_account_kubeconfig("scim-system", "scim-operator")
         .await?;
-    plane
-        .helm(&["uninstall", "scim-operator", "-n", "scim-system"])
-        .await?;
-    let left = plane.kubectl(&["get", "crds", "-o", "name"]).await?;
-    ensure!(left.lines().count() == 3, "the CRDs were not kept: {left}");
-    // And the next install takes them over again.
-    plane
-        .helm(&["install", "scim-operator", CHART, "-n", "scim-system"])
-        .await?;
+    for (allowed, line, why) in [
+        (true, "get secret cybsafe-scim -n identity", "the token"),
+        (
+            true,
+            "get secrets --field-selector=metadata.name=cybsafe-scim -n identity",
+            "a list by name, as a watch begins",
+        ),
+        (true, "get secrets -n team-b", "an entry without names"),
+        (
+            false,
+            "get secrets -n identity",
+            "all, where names are given",
+        ),
+        (
+            false,
+            "get secret other -n identity",
+            "a name that is not given",
+        ),
+        (
+            false,
+            "get secret cybsafe-scim -n elsewhere",
+            "a namespace that is not given",
+        ),
+        (
+            false,
+            "get secret cybsafe-scim -n scim-system",
+            "its own, once others are given",
+        ),
+        (false, "get secrets -A", "the whole cluster"),
+        (
+            false,
+            "delete secret cybsafe-scim -n identity",
+            "secrets are only read",
+        ),
+        (
+            true,
+            "get scimconnections,scimusers,scimgroups -A",
+            "its own kinds",
+        ),
+        (true, "get namespaces", "allowedNamespaces by label"),
+        (
+            true,
+            "annotate scimuser ada -n identity a=b",
+            "the mark of a create",
+        ),
+        (
+            false,
+            "delete scimuser ada -n identity",
+            "people are not its to delete",
+        ),
+        (
+            false,
+            "create token scim-operator -n scim-system",
+            "no tokens of its own making",
+        ),
+        (false, "get pods -n scim-system", "nothing else"),
+    ] {
+        let answer = plane.kubectl_as(&operator, &typed(line)).await;
+        let refused = |e: &anyhow::Error| format!("{e:#}").contains("orbidden");
+        let as_promised = match &answer {
+            Ok(_) => allowed,
+            Err(error) => !allowed && refused(error),
+        };
+        ensure!(as_promised, "{line} ({why}): {answer:?}");
+    }
     Ok(())
 }

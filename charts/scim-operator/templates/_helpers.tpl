@@ -25,3 +25,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else }}{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
+
+{{- /* Namespaces and names whose Secrets and ConfigMaps may be read. */ -}}
+{{- define "scim-operator.secretAccess" -}}
+{{ toYaml (.Values.secretAccess | default (list (dict "namespace" .Release.Namespace))) }}
+{{- end }}

@@ -1,0 +1,436 @@
+//! Every rule and bound of the CRDs, against a real API server: each CEL rule has a case here, each
+//! field of a spec has a bound, and what is meant to be stored is stored, the examples among it.
+//! Freshness of the files, columns, `explain` and field selectors are in `crds.rs`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use anyhow::{Result, ensure};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use scim_operator::api::ScimUser;
+use scim_operator::api::connection::Profile as ProfileName;
+use scim_operator::domain::profile::Profile;
+use scim_operator::domain::validate::{Subject, Violation, validate};
+use scim_operator_harness::ControlPlane;
+use serde_json::{Value, json};
+
+const KINDS: [(&str, &str); 3] = [
+    ("ScimConnection", "scimconnections"),
+    ("ScimUser", "scimusers"),
+    ("ScimGroup", "scimgroups"),
+];
+
+fn crd(plural: &str) -> Value {
+    let text = std::fs::read_to_string(format!("crds/scim-operator.io_{plural}.yaml")).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+fn schema(crd: &Value) -> &Value {
+    &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+}
+
+/// Calls `look` with every schema below `node` and its path.
+fn walk(node: &Value, path: &str, look: &mut impl FnMut(&str, &Value)) {
+    look(path, node);
+    for (name, inner) in node["properties"].as_object().into_iter().flatten() {
+        walk(inner, &format!("{path}.{name}"), look);
+    }
+    for (step, part) in [("[]", "items"), ("{}", "additionalProperties")] {
+        if node[part].is_object() {
+            walk(&node[part], &format!("{path}{step}"), look);
+        }
+    }
+}
+
+#[test]
+fn every_field_of_a_spec_is_bounded() {
+    // Kubernetes' own LabelSelector comes without bounds; the API server bounds the whole object.
+    let exempt = |path: &str| path.contains("elector.match");
+    let (mut unbounded, mut seen) = (Vec::new(), 0);
+    for (_, plural) in KINDS {
+        walk(
+            &schema(&crd(plural))["properties"]["spec"],
+            plural,
+            &mut |path, node| {
+                seen += 1;
+                let has = |key: &str| !node[key].is_null();
+                let bounded = match node["type"].as_str() {
+                    Some("string") => has("maxLength") || has("enum") || has("format"),
+                    Some("array") => has("maxItems"),
+                    Some("integer" | "number") => has("maximum") && has("minimum"),
+                    Some("object") => has("properties"),
+                    Some("boolean") => true,
+                    _ => false,
+                };
+                if !bounded && !exempt(path) {
+                    unbounded.push(path.to_owned());
+                }
+            },
+        );
+    }
+    assert_eq!(unbounded, Vec::<String>::new());
+    assert!(seen > 80, "only {seen} fields were found");
+}
+
+#[test]
+fn every_cel_rule_has_a_case_here() {
+    let covered: Vec<&str> = refusals()
+        .iter()
+        .chain(&transitions())
+        .map(|c| c.says)
+        .collect();
+    let mut seen = 0;
+    for (_, plural) in KINDS {
+        walk(schema(&crd(plural)), plural, &mut |path, node| {
+            for rule in node["x-kubernetes-validations"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                let message = rule["message"].as_str().unwrap_or_default();
+                seen += 1;
+                assert!(
+                    covered.contains(&message),
+                    "{path}: no case shows {message:?} firing"
+                );
+            }
+        });
+    }
+    assert!(seen >= 10, "only {seen} rules were found");
+}
+
+/// A change to a good spec, and the words with which it is refused.
+struct Case {
+    kind: &'static str,
+    change: Value,
+    says: &'static str,
+    why: &'static str,
+}
+
+fn case(kind: &'static str, change: Value, says: &'static str, why: &'static str) -> Case {
+    Case {
+        kind,
+        change,
+        says,
+        why,
+    }
+}
+
+const CONNECTION: &str = "ScimConnection";
+const USER: &str = "ScimUser";
+const GROUP: &str = "ScimGroup";
+
+fn good(kind: &str) -> Value {
+    match kind {
+        CONNECTION => {
+            json!({"endpoint": "https://scim.example.com/v2", "tokenSecretRef": {"name": "t"}, "ownerId": "prod"})
+        }
+        USER => json!({"connectionRef": {"name": "c"}, "userName": "ada@example.com"}),
+        _ => json!({"connectionRef": {"name": "c"}, "displayName": "Engineering"}),
+    }
+}
+
+fn email(kind: &str, primary: bool) -> Value {
+    json!({"type": kind, "value": "ada@example.com", "primary": primary})
+}
+
+fn long(length: usize) -> String {
+    "a".repeat(length)
+}
+
+const NUMBER: &str =
+    "externalId must not be a bare number: servers have taken such for their own ids";
+const HTTPS: &str = "endpoint must be an https URL; plain http needs insecure: true";
+const SELECTOR: &str = "selector goes with from: Selector, and only with it";
+const MANAGER: &str = "exactly one of userRef and value must be set";
+
+#[rustfmt::skip] // One case a line.
+fn refusals() -> Vec<Case> {
+    vec![
+        // CEL.
+        case(CONNECTION, json!({"endpoint": "http://a.example.com"}), HTTPS, "the token would travel in clear text"),
+        case(CONNECTION, json!({"endpoint": "http://a.example.com", "insecure": false}), HTTPS, "insecure has to be true"),
+        case(CONNECTION, json!({"allowedNamespaces": {"from": "Selector"}}), SELECTOR, "nobody would be let in"),
+        case(CONNECTION, json!({"allowedNamespaces": {"from": "Selector", "selector": null}}), SELECTOR, "null is no selector"),
+        case(CONNECTION, json!({"allowedNamespaces": {"from": "All", "selector": {}}}), SELECTOR, "it would be ignored"),
+        case(CONNECTION, json!({"allowedNamespaces": {"selector": {}}}), SELECTOR, "the default is Same"),
+        case(USER, json!({"externalId": "12345"}), NUMBER, "CVE-2025-41115"),
+        case(USER, json!({"externalId": "0"}), NUMBER, "CVE-2025-41115"),
+        case(GROUP, json!({"externalId": "7"}), NUMBER, "CVE-2025-41115"),
+        case(USER, json!({"emails": [email("work", true), email("home", true)]}), "at most one e-mail address may be primary", "RFC 7643 §2.4"),
+        case(USER, json!({"enterprise": {"manager": {}}}), MANAGER, "a manager that is nobody"),
+        case(USER, json!({"enterprise": {"manager": {"userRef": null}}}), MANAGER, "null is nobody"),
+        case(USER, json!({"enterprise": {"manager": {"value": "1", "userRef": {"name": "b"}}}}), MANAGER, "two managers"),
+        // What is required.
+        case(CONNECTION, json!({"endpoint": null}), "spec.endpoint", "required"),
+        case(CONNECTION, json!({"tokenSecretRef": null}), "spec.tokenSecretRef", "required"),
+        case(USER, json!({"userName": null}), "spec.userName", "required"),
+        case(USER, json!({"connectionRef": null}), "spec.connectionRef", "required"),
+        case(USER, json!({"connectionRef": {}}), "spec.connectionRef.name", "required"),
+        case(GROUP, json!({"displayName": null}), "spec.displayName", "required"),
+        case(USER, json!({"emails": [{"value": "a@b.c"}]}), "spec.emails[0].type", "the key of the list"),
+        // Patterns and words.
+        case(CONNECTION, json!({"endpoint": "https://user:word@a.example.com/"}), "spec.endpoint", "a password in a spec"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com/?x=1"}), "spec.endpoint", "a query cannot be joined to"),
+        case(CONNECTION, json!({"endpoint": "ftp://a.example.com/"}), "spec.endpoint", "not http"),
+        case(CONNECTION, json!({"endpoint": "https://"}), "spec.endpoint", "no host"),
+        case(CONNECTION, json!({"endpoint": "https://a b/"}), "spec.endpoint", "a space"),
+        case(CONNECTION, json!({"ownerId": "a:b"}), "spec.ownerId", "the colon parts the externalId"),
+        case(CONNECTION, json!({"ownerId": ""}), "spec.ownerId", "an empty mark"),
+        case(CONNECTION, json!({"tokenSecretRef": {"name": "t", "key": "../token"}}), "spec.tokenSecretRef.key", "not a key"),
+        case(CONNECTION, json!({"attributeMapping": [{"attribute": "a b", "path": "x"}]}), "spec.attributeMapping[0].attribute", "not a name"),
+        case(CONNECTION, json!({"sync": {"interval": "30"}}), "spec.sync.interval", "CVE-2022-39272"),
+        case(CONNECTION, json!({"sync": {"interval": "1.5h"}}), "spec.sync.interval", "nobody parses this"),
+        case(CONNECTION, json!({"sync": {"interval": "-5m"}}), "spec.sync.interval", "negative"),
+        case(CONNECTION, json!({"deprovisionGuard": {"window": ""}}), "spec.deprovisionGuard.window", "no window"),
+        case(CONNECTION, json!({"profile": "cybsafe"}), "Unsupported value", "spelt otherwise"),
+        case(CONNECTION, json!({"mode": "dryrun"}), "Unsupported value", "it would enforce"),
+        case(CONNECTION, json!({"adoption": {"match": ["Email"]}}), "Unsupported value", "never by e-mail alone"),
+        case(CONNECTION, json!({"dialect": {"patch": "Maybe"}}), "Unsupported value", "not a choice"),
+        case(CONNECTION, json!({"caBundleRef": {"kind": "File", "name": "x"}}), "Unsupported value", "no files"),
+        case(USER, json!({"userName": " ada"}), "spec.userName", "a space nobody sees"),
+        case(USER, json!({"userName": "ada\n"}), "spec.userName", "a line break nobody sees"),
+        case(USER, json!({"emails": [{"type": "work", "value": "a@b@c"}]}), "spec.emails[0].value", "two @"),
+        case(USER, json!({"emails": [{"type": "private", "value": "a@b.c"}]}), "Unsupported value", "RFC 7643 §4.1.2"),
+        case(USER, json!({"deletionPolicy": "Keep"}), "Unsupported value", "not a choice"),
+        case(USER, json!({"validUntil": "2030-02-31T00:00:00Z"}), "spec.validUntil", "no such day"),
+        case(USER, json!({"active": "yes"}), "spec.active", "a word is no boolean"),
+        case(GROUP, json!({"displayName": "Engineering "}), "spec.displayName", "a space nobody sees"),
+        case(GROUP, json!({"membership": "exact"}), "Unsupported value", "spelt otherwise"),
+        case(GROUP, json!({"deletionPolicy": "Archive"}), "Unsupported value", "groups have no archived state"),
+        // One element a key.
+        case(CONNECTION, json!({"adoption": {"match": ["UserName", "UserName"]}}), "Duplicate value", "said twice"),
+        case(CONNECTION, json!({"attributeMapping": [{"attribute": "city", "path": "a"}, {"attribute": "city", "path": "b"}]}), "Duplicate value", "two paths"),
+        case(USER, json!({"emails": [email("work", true), email("work", false)]}), "Duplicate value", "one address a type"),
+        case(USER, json!({"phoneNumbers": [{"type": "fax", "value": "12"}, {"type": "fax", "value": "34"}]}), "Duplicate value", "one number a type"),
+        case(USER, json!({"addresses": [{"type": "work"}, {"type": "work"}]}), "Duplicate value", "one address a type"),
+        // Bounds, one beyond.
+        case(CONNECTION, json!({"endpoint": format!("https://a/{}", long(2039))}), "spec.endpoint", "length"),
+        case(CONNECTION, json!({"ownerId": long(129)}), "spec.ownerId", "length"),
+        case(CONNECTION, json!({"limits": {"requestsPerSecond": 0}}), "spec.limits.requestsPerSecond", "nothing would be sent"),
+        case(CONNECTION, json!({"limits": {"requestsPerSecond": 10001}}), "spec.limits.requestsPerSecond", "range"),
+        case(CONNECTION, json!({"limits": {"maxInFlight": 0}}), "spec.limits.maxInFlight", "nothing would be sent"),
+        case(CONNECTION, json!({"limits": {"maxInFlight": 65}}), "spec.limits.maxInFlight", "range"),
+        case(CONNECTION, json!({"limits": {"maxInFlight": 1.5}}), "spec.limits.maxInFlight", "not whole"),
+        case(CONNECTION, json!({"deprovisionGuard": {"maxPercent": 101}}), "spec.deprovisionGuard.maxPercent", "range"),
+        case(CONNECTION, json!({"deprovisionGuard": {"maxPercent": -1}}), "spec.deprovisionGuard.maxPercent", "range"),
+        case(CONNECTION, json!({"dialect": {"pageSize": 0}}), "spec.dialect.pageSize", "a listing without end"),
+        case(CONNECTION, json!({"dialect": {"pageSize": 1001}}), "spec.dialect.pageSize", "range"),
+        case(CONNECTION, json!({"dialect": {"membersPerRequest": 0}}), "spec.dialect.membersPerRequest", "nothing would be sent"),
+        case(USER, json!({"userName": long(321)}), "spec.userName", "length"),
+        case(USER, json!({"externalId": long(513)}), "spec.externalId", "length"),
+        case(USER, json!({"name": {"familyName": long(257)}}), "spec.name.familyName", "length"),
+        case(USER, json!({"name": {"givenName": ""}}), "spec.name.givenName", "leave it out instead"),
+        case(USER, json!({"preferredLanguage": long(36)}), "spec.preferredLanguage", "RFC 5646 §4.4.1"),
+        case(USER, json!({"adopt": {"id": ""}}), "spec.adopt.id", "an id that names nobody"),
+        case(USER, json!({"connectionRef": {"name": "c", "namespace": long(64)}}), "spec.connectionRef.namespace", "RFC 1123"),
+        case(GROUP, json!({"displayName": long(257)}), "spec.displayName", "length"),
+        case(GROUP, json!({"members": vec![json!({"userRef": {"name": "a"}}); 10001]}), "spec.members", "items"),
+    ]
+}
+
+#[rustfmt::skip] // One case a line.
+fn transitions() -> Vec<Case> {
+    vec![
+        case(CONNECTION, json!({"ownerId": "other"}), "ownerId is immutable", "every account would be somebody else's"),
+        case(CONNECTION, json!({"ownerId": null}), "ownerId is immutable: it can be neither added nor removed", "the default is another mark"),
+        case(USER, json!({"connectionRef": {"name": "d"}}), "connectionRef is immutable", "the account would be left behind"),
+        case(USER, json!({"connectionRef": {"namespace": "other"}}), "connectionRef is immutable", "another connection of that name"),
+        case(GROUP, json!({"connectionRef": {"name": "d"}}), "connectionRef is immutable", "the group would be left behind"),
+    ]
+}
+
+/// What looks doubtful and is meant to be stored.
+#[rustfmt::skip] // One case a line.
+fn accepted() -> Vec<Case> {
+    vec![
+        case(CONNECTION, json!({"endpoint": "http://a.example.com", "insecure": true}), "", "loud, and allowed"),
+        case(CONNECTION, json!({"endpoint": "https://[2001:db8::1]:8443/scim/v2/"}), "", "an IPv6 host"),
+        case(CONNECTION, json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}}), "", "both"),
+        case(CONNECTION, json!({"sync": {"interval": "1h30m"}, "deprovisionGuard": {"maxPercent": 0, "minimum": 0}}), "", "at the bounds"),
+        case(CONNECTION, json!({"ownerId": null, "caBundleRef": null, "sync": null}), "", "null is as absent"),
+        case(USER, json!({"userName": "Zoë Quirk", "externalId": "emp-0042"}), "", "no e-mail address, a marked number"),
+        case(USER, json!({"userName": long(320), "externalId": long(512)}), "", "at the bounds"),
+        case(USER, json!({"emails": [email("work", true), email("home", false)]}), "", "one is primary"),
+        case(USER, json!({"enterprise": {"manager": {"userRef": null, "value": "1"}}}), "", "null is as absent"),
+        case(USER, json!({"preferredLanguage": "en-XX", "addresses": [{"type": "work", "country": "Narnia"}]}), "", "the profile's to judge, in a condition"),
+        case(GROUP, json!({"members": [{"userRef": {"name": "a", "namespace": "b"}}], "memberSelector": {"matchLabels": {"a": "b"}}}), "", "both ways at once"),
+        case(GROUP, json!({"memberSelector": {}}), "", "selects nobody"),
+    ]
+}
+
+/// The change laid over the spec; a null stays, as one that somebody wrote.
+fn laid_over(mut spec: Value, change: &Value) -> Value {
+    for (key, value) in change.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+async fn kinds(plane: &ControlPlane) -> Result<impl Fn(&str) -> Api<DynamicObject>> {
+    plane
+        .kubectl(&["apply", "--server-side", "-f", "crds"])
+        .await?;
+    plane
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd",
+            "--all",
+        ])
+        .await?;
+    let client = plane.admin_client().await?;
+    Ok(move |kind: &str| {
+        let plural = KINDS.iter().find(|(k, _)| *k == kind).unwrap().1;
+        let kind = GroupVersionKind::gvk("scim-operator.io", "v1alpha1", kind);
+        let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+        Api::namespaced_with(client.clone(), "default", &resource)
+    })
+}
+
+fn object(kind: &str, spec: &Value) -> DynamicObject {
+    let object = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": kind, "metadata": {"name": "it"}, "spec": spec});
+    serde_json::from_value(object).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_case_is_refused_or_stored_as_it_says() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let api = kinds(&plane).await?;
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    for Case {
+        kind,
+        change,
+        says,
+        why,
+    } in accepted()
+    {
+        let answer = api(kind)
+            .create(&dry, &object(kind, &laid_over(good(kind), &change)))
+            .await;
+        ensure!(
+            says.is_empty() && answer.is_ok(),
+            "{kind} {change} ({why}): {answer:?}"
+        );
+    }
+    for Case {
+        kind,
+        change,
+        says,
+        why,
+    } in refusals()
+    {
+        let answer = api(kind)
+            .create(&dry, &object(kind, &laid_over(good(kind), &change)))
+            .await;
+        let text = format!("{answer:?}");
+        let shown: String = change.to_string().chars().take(200).collect();
+        ensure!(
+            answer.is_err() && text.contains(says),
+            "{kind} {shown} ({why}): no {says:?} in {text:.600}"
+        );
+    }
+    for (kind, _) in KINDS {
+        api(kind)
+            .create(&PostParams::default(), &object(kind, &good(kind)))
+            .await?;
+    }
+    for Case {
+        kind,
+        change,
+        says,
+        why,
+    } in transitions()
+    {
+        let patch = Patch::Merge(json!({"spec": change}));
+        let answer = api(kind).patch("it", &PatchParams::default(), &patch).await;
+        let text = format!("{answer:?}");
+        ensure!(
+            answer.is_err() && text.contains(says),
+            "{kind} {change} ({why}): no {says:?} in {text}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_stored() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let _ = kinds(&plane).await?;
+    for arguments in [
+        ["apply", "--validate=strict", "-k", "examples/gitops"].as_slice(),
+        &[
+            "apply",
+            "--validate=strict",
+            "-f",
+            "examples/gitops/token-secret.yaml",
+        ],
+        &[
+            "apply",
+            "--validate=strict",
+            "-n",
+            "identity",
+            "-R",
+            "-f",
+            "examples/demo",
+        ],
+    ] {
+        plane.kubectl(arguments).await?;
+    }
+    let left_out = plane.kubectl(&["kustomize", "examples/gitops"]).await?;
+    ensure!(
+        !left_out.contains("kind: Secret"),
+        "the placeholder would overwrite the token"
+    );
+    Ok(())
+}
+
+fn violations(path: &str) -> Vec<Violation> {
+    let user: ScimUser = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let profile = Profile::resolve(ProfileName::CybSafe, &[]).unwrap();
+    let subject = Subject {
+        owner_id: "o",
+        namespace: "identity",
+        name: "it",
+        manager_id: Some("1"),
+        expired: false,
+    };
+    validate(&user.spec, &profile, subject)
+        .err()
+        .unwrap_or_default()
+}
+
+#[test]
+fn the_examples_are_people_that_cybsafe_takes_but_for_the_one_that_shows_violations() {
+    let mut seen = 0;
+    for folder in ["examples/gitops/users", "examples/demo/users"] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path().to_str().unwrap().to_owned();
+            if !std::fs::read_to_string(&path)
+                .unwrap()
+                .contains("kind: ScimUser")
+                || path.ends_with("eve.yaml")
+            {
+                continue;
+            }
+            seen += 1;
+            assert_eq!(violations(&path), Vec::new(), "{path}");
+        }
+    }
+    assert_eq!(seen, 8);
+    let fields: Vec<String> = violations("examples/demo/users/eve.yaml")
+        .into_iter()
+        .map(|v| v.field)
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.addresses[work].country",
+            "spec.name.familyName",
+            "spec.preferredLanguage"
+        ]
+    );
+}
