@@ -356,11 +356,7 @@ async fn rights_are_as_promised(plane: &ControlPlane) -> Result<()> {
             "delete secret cybsafe-scim -n identity",
             "secrets are only read",
         ),
-        (
-            true,
-            "get scimconnections,scimusers,scimgroups -A",
-            "its own kinds",
-        ),
+        (true, "get scimconnections,scimusers -A", "its own kinds"),
         (true, "get namespaces", "allowedNamespaces by label"),
         (
             true,
