@@ -7,7 +7,7 @@ mod support;
 use anyhow::{Result, ensure};
 use kube::api::ListParams;
 use reqwest::Method;
-use scim_operator_harness::proxy::Matcher;
+use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::{RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
@@ -205,6 +205,62 @@ async fn r17_a_throttled_backend_is_waited_for_and_gets_no_account_twice() -> Re
         simulator.users().len() == 3 && posts == 3,
         "{} accounts by {posts} POSTs",
         simulator.users().len()
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r02_also_where_the_backend_cannot_filter() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    proxy.fail_next(Matcher::new(Method::GET, "/Users"), 400)?;
+    simulator.faults().update(|f| {
+        f.fail_next = scim_sim::FailNext {
+            n: 1,
+            status: 500,
+            applied: true,
+        }
+    });
+    rig.declare("ada", person("ada@example.com")).await?;
+    rig.settled("ada").await?;
+    ensure!(
+        simulator.users().len() == 1 && writes_since(&proxy, 0) == ["POST"],
+        "{:?}",
+        writes_since(&proxy, 0)
+    );
+    ensure!(proxy.clear_faults() == 0, "the filter was never asked for");
+
+    // A mark of one's own choice replaces the default one, on the same account.
+    rig.edit("ada", json!({"externalId": "hr-7"})).await?;
+    rig.settled("ada").await?;
+    ensure!(simulator.user_by_name("ada@example.com").expect("there")["externalId"] == "hr-7");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_only_says_it_archived_keeps_the_resource() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    rig.declare("ada", person("ada@example.com")).await?;
+    rig.settled("ada").await?;
+    let account = simulator
+        .user_by_name("ada@example.com")
+        .expect("provisioned");
+    let path = format!("/Users/{}", account["id"].as_str().unwrap_or_default());
+    let lie = Canned::raw(200, "application/scim+json", account.to_string())?;
+    proxy.reply_next(Matcher::new(Method::PATCH, &path), lie);
+    rig.delete("ada").await?;
+    ensure!(simulator.user_by_name("ada@example.com").expect("archived")["active"] == false);
+    ensure!(
+        writes_since(&proxy, 0) == ["POST", "PATCH", "PATCH"],
+        "{:?}",
+        writes_since(&proxy, 0)
     );
     Ok(())
 }

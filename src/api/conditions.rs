@@ -178,8 +178,6 @@ words! {
         // Insecure
         /// `spec.insecure: true`.
         PlainHttp,
-        /// The deletion waits for the connection, a human, or time.
-        Deleting,
         /// Not asked yet.
         Unknown,
     }

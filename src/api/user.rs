@@ -1,6 +1,6 @@
 //! `ScimUser`: one person, as SCIM's User resource spells it (RFC 7643 §4.1, §4.3).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -144,9 +144,12 @@ pub struct ScimUserSpec {
     /// Takes over one existing account by its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
-    /// From this moment on the account is archived.
+    /// From this moment on the account is archived; RFC 3339, such as `2027-01-31T18:00:00Z`.
+    // Text, not a time: the API server stores dates that no parser takes (an offset of +99:99), and
+    // one object that cannot be decoded would stop the watch of all (R15).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_until: Option<Time>,
+    #[schemars(length(max = 40), extend("format" = "date-time"))]
+    pub valid_until: Option<String>,
 }
 
 fn yes() -> bool {

@@ -1,4 +1,4 @@
-//! The only place, beside `farewell`, that writes to the backend.
+//! The only place that writes to the backend.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::api::common::PlanStatus;
 use crate::api::conditions::Reason;
 use crate::controller::finalizer;
 use crate::controller::live::{Connection, Ready};
-use crate::controller::observe;
+use crate::controller::observe::{self, LookUp};
 use crate::controller::user::Pass;
 use crate::directory::ExternalIdEcho;
 use crate::domain::diff::{self, Change};
@@ -14,7 +14,7 @@ use crate::domain::identity::Identity;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
 use crate::domain::validate::{Desired, Valid};
-use crate::scim::{ErrorClass, ResourceKind, ScimError, ScimType};
+use crate::scim::{ErrorClass, Patch, PatchOp, ResourceKind, ScimError, ScimType};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -129,6 +129,7 @@ async fn create(
     if echo == ExternalIdEcho::NotEchoed && !marked {
         finalizer::mark_creating(pass, true).await?;
     }
+    connection.begin_create(&pass.uid);
     let body = diff::create_body(desired, &ready.profile);
     match ready.client.create(ResourceKind::User, &body).await {
         Ok(created) => {
@@ -166,11 +167,22 @@ async fn create(
             connection.doubt_create(&pass.uid);
             Ok(Applied::Failed(error))
         }
-        Err(error) if taken(&error) => match observe::look_up(connection, ready, desired).await {
-            Ok(true) => Ok(Applied::LookAgain),
-            _ => Ok(Applied::Failed(error)),
-        },
-        Err(error) => Ok(Applied::Failed(error)),
+        Err(error) => {
+            connection.refuse_create(&pass.uid);
+            if marked || echo == ExternalIdEcho::NotEchoed {
+                finalizer::mark_creating(pass, false).await?;
+            }
+            let found = taken(&error)
+                && matches!(
+                    observe::look_up(connection, ready, &desired.user_name).await,
+                    Ok(LookUp::Found)
+                );
+            Ok(if found {
+                Applied::LookAgain
+            } else {
+                Applied::Failed(error)
+            })
+        }
     }
 }
 
@@ -227,8 +239,76 @@ async fn update(
     Ok(after)
 }
 
+/// Archives an account: `active: false`.
+///
+/// # Errors
+/// When the request fails, or the backend answers that the account is still active.
+pub async fn archive(
+    connection: &Connection,
+    ready: &Ready,
+    account: &Observed,
+) -> Result<(), ScimError> {
+    let Some(attribute) = ready.profile.get("active") else {
+        return Err(ScimError::NotImplemented);
+    };
+    let path = attribute.path.clone();
+    let op = PatchOp::Replace {
+        path: path.to_string(),
+        value: false.into(),
+    };
+    let patched = if ready.patch {
+        ready
+            .client
+            .patch(ResourceKind::User, &account.id, &Patch(vec![op]), None)
+            .await
+    } else {
+        Err(ScimError::NotImplemented)
+    };
+    let answer = match patched {
+        Err(ScimError::NotImplemented) => {
+            let change = Change {
+                attribute: "active".into(),
+                path,
+                to: Some(false.into()),
+            };
+            put_merged(ready, &account.id, &[change]).await?
+        }
+        other => other?,
+    };
+    let seen = answer
+        .as_ref()
+        .and_then(|resource| Observed::read(resource, &ready.profile));
+    let mut after = seen.unwrap_or_else(|| account.clone());
+    if answer.is_some() && after.active == Some(true) {
+        connection.directory().put(after);
+        // Said yes and did not: to let the resource go now would leave a leaver in.
+        return Err(ScimError::PreconditionFailed);
+    }
+    if answer.is_none() {
+        after.version = None;
+    }
+    after.active = Some(false);
+    after.attributes.insert("active".into(), false.into());
+    connection.directory().put(after);
+    Ok(())
+}
+
+/// Deletes an account.
+///
+/// # Errors
+/// When the request fails; an account that is gone already is deleted.
+pub async fn delete(
+    connection: &Connection,
+    ready: &Ready,
+    account: &Observed,
+) -> Result<(), ScimError> {
+    ready.client.delete(ResourceKind::User, &account.id).await?;
+    connection.directory().remove(&account.id);
+    Ok(())
+}
+
 /// GET, merge, PUT: never a PUT from the spec alone, which would clear what is not ours.
-pub(super) async fn put_merged(
+async fn put_merged(
     ready: &Ready,
     id: &str,
     changes: &[Change],

@@ -13,12 +13,10 @@ use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
 use crate::controller::{act, finalizer, observe};
 use crate::domain::conditions::Verdict;
-use crate::domain::diff::{self, Change};
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Farewell};
-use crate::domain::validate::Desired;
-use crate::scim::{ResourceKind, ScimError};
+use crate::scim::ScimError;
 
 /// Parts with a deleted user.
 ///
@@ -124,6 +122,14 @@ async fn carry_out(
         .await?;
         return Ok(Action::await_change());
     }
+    match observe::settle_create(pass, connection, ready, &pass.user.spec.user_name).await {
+        Ok(true) => {}
+        Ok(false) => {
+            pass.context.wake_connection(&connection.key);
+            return Ok(Action::await_change());
+        }
+        Err(error) => return outcome::farewell_failed(pass, connection, &error).await,
+    }
     let account = match find(pass, connection, ready).await {
         Ok(account) => account,
         Err(error) => return outcome::farewell_failed(pass, connection, &error).await,
@@ -131,21 +137,15 @@ async fn carry_out(
     let (result, reason, note) = match plan::farewell(policy, account) {
         Farewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
         Farewell::Archive(account) => (
-            archive(connection, ready, &account).await,
+            act::archive(connection, ready, &account).await,
             "Archived",
             "deletionPolicy Archive: the account was archived",
         ),
-        Farewell::Delete(account) => {
-            let result = ready.client.delete(ResourceKind::User, &account.id).await;
-            if result.is_ok() {
-                connection.directory().remove(&account.id);
-            }
-            (
-                result,
-                "Deleted",
-                "deletionPolicy Delete: the account was deleted",
-            )
-        }
+        Farewell::Delete(account) => (
+            act::delete(connection, ready, &account).await,
+            "Deleted",
+            "deletionPolicy Delete: the account was deleted",
+        ),
     };
     match result {
         Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
@@ -160,19 +160,12 @@ async fn find(
     connection: &Connection,
     ready: &Ready,
 ) -> Result<Option<Observed>, ScimError> {
-    if let Some(id) = &pass.before.id {
-        return observe::by_id(connection, ready, id).await;
-    }
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
-    if connection.create_is_doubtful(&pass.uid) {
-        let user_name = pass.user.spec.user_name.clone();
-        let desired = Desired {
-            user_name,
-            external_id: mark.clone(),
-            active: false,
-            attributes: Default::default(),
-        };
-        observe::look_up(connection, ready, &desired).await?;
+    if let Some(id) = &pass.before.id {
+        let account = observe::by_id(connection, ready, id).await?;
+        // An id means nothing at another backend: the mark of another resource betrays a stranger.
+        return Ok(account
+            .filter(|account| !names::is_mark_of_another(account.external_id.as_deref(), &mark)));
     }
     let mut marked = connection.directory().by_external_id(&mark);
     Ok(if marked.len() == 1 {
@@ -180,53 +173,6 @@ async fn find(
     } else {
         None
     })
-}
-
-async fn archive(
-    connection: &Connection,
-    ready: &Ready,
-    account: &Observed,
-) -> Result<(), ScimError> {
-    let Some(attribute) = ready.profile.get("active") else {
-        return Ok(());
-    };
-    let change = Change {
-        attribute: "active".into(),
-        path: attribute.path.clone(),
-        to: Some(false.into()),
-    };
-    let desired = Desired {
-        user_name: String::new(),
-        external_id: String::new(),
-        active: false,
-        attributes: Default::default(),
-    };
-    let patch = diff::patch(
-        std::slice::from_ref(&change),
-        &desired,
-        account,
-        &ready.profile,
-    );
-    let patched = if ready.patch {
-        ready
-            .client
-            .patch(ResourceKind::User, &account.id, &patch, None)
-            .await
-    } else {
-        Err(ScimError::NotImplemented)
-    };
-    match patched {
-        Err(ScimError::NotImplemented) => {
-            act::put_merged(ready, &account.id, std::slice::from_ref(&change)).await?;
-        }
-        other => {
-            other?;
-        }
-    }
-    connection
-        .directory()
-        .put(diff::assume(account, &[change], &desired, &ready.profile));
-    Ok(())
 }
 
 async fn release(

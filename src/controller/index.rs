@@ -201,11 +201,6 @@ impl Index {
             .cloned()
             .collect()
     }
-
-    /// Whether a user with that key is declared.
-    pub fn declares(&self, key: &Key) -> bool {
-        self.facts.contains_key(key)
-    }
 }
 
 #[cfg(test)]

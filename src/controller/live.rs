@@ -111,7 +111,8 @@ pub struct Connection {
     directory: Mutex<Directory>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     waiting: Mutex<HashSet<Key>>,
-    doubtful_creates: Mutex<HashSet<String>>,
+    doubtful_creates: Mutex<HashMap<String, u64>>,
+    refused_creates: Mutex<HashSet<String>>,
     relist: Mutex<bool>,
     suspect: Mutex<bool>,
     allowed: Mutex<Option<ScimConnectionSpec>>,
@@ -134,6 +135,7 @@ impl Connection {
             outcomes: Mutex::default(),
             waiting: Mutex::default(),
             doubtful_creates: Mutex::default(),
+            refused_creates: Mutex::default(),
             relist: Mutex::new(false),
             suspect: Mutex::new(false),
             allowed: Mutex::new(None),
@@ -205,12 +207,30 @@ impl Connection {
 
     /// A POST for this object may have been applied: look before the next.
     pub fn doubt_create(&self, uid: &str) {
-        lock(&self.doubtful_creates).insert(uid.to_owned());
+        let step = self.directory().step();
+        lock(&self.doubtful_creates).insert(uid.to_owned(), step);
     }
 
-    /// Whether a POST for this object may have been applied.
+    /// The backend refused to create this object's account: there is none that we began to create.
+    pub fn refuse_create(&self, uid: &str) {
+        lock(&self.refused_creates).insert(uid.to_owned());
+    }
+
+    /// Whether the last create of this object's account was refused.
+    pub fn create_was_refused(&self, uid: &str) -> bool {
+        lock(&self.refused_creates).contains(uid)
+    }
+
+    /// A create begins, whatever became of the last.
+    pub fn begin_create(&self, uid: &str) {
+        lock(&self.refused_creates).remove(uid);
+    }
+
+    /// Whether a POST for this object may have been applied, and no complete listing has begun since.
     pub fn create_is_doubtful(&self, uid: &str) -> bool {
-        lock(&self.doubtful_creates).contains(uid)
+        let listed = self.directory().last_complete();
+        let doubt = lock(&self.doubtful_creates).get(uid).copied();
+        doubt.is_some_and(|step| listed.is_none_or(|listed| listed <= step))
     }
 
     /// The outcome of the POST is known.

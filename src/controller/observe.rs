@@ -8,6 +8,7 @@ use crate::controller::live::{Connection, Ready};
 use crate::controller::user::Pass;
 use crate::directory::Known;
 use crate::domain::identity::Candidates;
+use crate::domain::names::fold_user_name;
 use crate::domain::observed::Observed;
 use crate::domain::validate::Desired;
 use crate::scim::{ErrorClass, ResourceKind, ScimError};
@@ -52,7 +53,7 @@ pub fn manager(pass: &Pass<'_>, connection: &Connection) -> Option<ManagerLink> 
     Some(ManagerLink { key, id })
 }
 
-/// The accounts that could be this user's.
+/// The accounts that could be this user's; `None` while that cannot be told.
 ///
 /// # Errors
 /// When a doubt cannot be settled because the request fails.
@@ -61,7 +62,7 @@ pub async fn candidates(
     connection: &Connection,
     ready: &Ready,
     desired: &Desired,
-) -> Result<Candidates, ScimError> {
+) -> Result<Option<Candidates>, ScimError> {
     let mut found = Candidates::default();
     if let Some(id) = &pass.before.id {
         found.recorded = by_id(connection, ready, id).await?;
@@ -69,14 +70,47 @@ pub async fn candidates(
     if let (None, Some(adopt)) = (&found.recorded, &pass.user.spec.adopt) {
         found.adopt = by_id(connection, ready, &adopt.id).await?;
     }
-    if connection.create_is_doubtful(&pass.uid) {
-        look_up(connection, ready, desired).await?;
-        connection.create_is_settled(&pass.uid);
+    if !settle_create(pass, connection, ready, &desired.user_name).await? {
+        return Ok(None);
     }
     let directory = connection.directory();
     found.by_external_id = directory.by_external_id(&desired.external_id);
     found.by_user_name = directory.by_user_name(&desired.user_name);
-    Ok(found)
+    Ok(Some(found))
+}
+
+/// Settles whether a POST whose answer was lost was applied; false while that cannot be told (R02).
+/// A lookup tells where the server can filter, and a listing that began later everywhere.
+///
+/// # Errors
+/// When the lookup fails in a way that may pass.
+pub async fn settle_create(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    user_name: &str,
+) -> Result<bool, ScimError> {
+    if !connection.create_is_doubtful(&pass.uid) {
+        return Ok(true);
+    }
+    if look_up(connection, ready, user_name).await? == LookUp::CannotTell {
+        connection.ask_for_listing();
+        connection.wait(pass.key.clone());
+        return Ok(false);
+    }
+    connection.create_is_settled(&pass.uid);
+    Ok(true)
+}
+
+/// What a lookup by userName came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookUp {
+    /// An account of that name is in the directory now.
+    Found,
+    /// There is none.
+    Absent,
+    /// The server refused the filter, or ignored it.
+    CannotTell,
 }
 
 /// One account by id: from the directory, or by GET where the directory has a doubt.
@@ -108,22 +142,23 @@ pub async fn by_id(
     }
 }
 
-/// Asks for the userName and puts what is found into the directory. Servers that cannot filter, or
-/// compare case, are listed again instead.
+/// Asks for the userName and puts what is found into the directory. Every match is checked here,
+/// since servers ignore filters.
 ///
 /// # Errors
 /// When the request fails in a way that may pass.
 pub async fn look_up(
     connection: &Connection,
     ready: &Ready,
-    desired: &Desired,
-) -> Result<bool, ScimError> {
+    user_name: &str,
+) -> Result<LookUp, ScimError> {
     match ready
         .client
-        .find(ResourceKind::User, "userName", &desired.user_name)
+        .find(ResourceKind::User, "userName", user_name)
         .await
     {
         Ok(resources) => {
+            let empty = resources.is_empty();
             let mut any = false;
             for observed in resources
                 .iter()
@@ -132,10 +167,14 @@ pub async fn look_up(
                 any |= observed
                     .user_name
                     .as_deref()
-                    .is_some_and(|n| n.eq_ignore_ascii_case(&desired.user_name));
+                    .is_some_and(|n| fold_user_name(n) == fold_user_name(user_name));
                 connection.directory().put(observed);
             }
-            Ok(any)
+            Ok(match (any, empty) {
+                (true, _) => LookUp::Found,
+                (false, true) => LookUp::Absent,
+                (false, false) => LookUp::CannotTell,
+            })
         }
         Err(error)
             if matches!(
@@ -143,8 +182,7 @@ pub async fn look_up(
                 ErrorClass::Rejected | ErrorClass::Unsupported | ErrorClass::Gone
             ) =>
         {
-            connection.ask_for_listing();
-            Ok(false)
+            Ok(LookUp::CannotTell)
         }
         Err(error) => Err(error),
     }

@@ -315,11 +315,11 @@ async fn failed(
     let message = error.to_string();
     match error.class() {
         ErrorClass::Authentication | ErrorClass::Unreachable => {
+            // The connection looks, and reports. Where it finds nothing wrong it is this user's own
+            // trouble, tried again ever more rarely; else the next try waits for the connection.
             connection.suspect();
-            connection.wait(pass.key.clone());
             pass.context.wake_connection(&connection.key);
-            // The connection reports; this user is woken when it is ready again.
-            Ok(Action::requeue(Duration::from_secs(300)))
+            Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
         }
         ErrorClass::RateLimited => Ok(Action::requeue(
             error
@@ -382,9 +382,8 @@ pub async fn farewell_failed(
         ErrorClass::Authentication | ErrorClass::Unreachable
     ) {
         connection.suspect();
-        connection.wait(pass.key.clone());
         pass.context.wake_connection(&connection.key);
-        return Ok(Action::requeue(Duration::from_secs(300)));
+        return Ok(Action::requeue(pass.context.next_wait(&pass.uid)));
     }
     let ready = Verdict::no(
         C::Ready,

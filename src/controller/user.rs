@@ -22,7 +22,7 @@ use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
 use crate::domain::identity::{AdoptionPolicy, Identity, identify};
 use crate::domain::plan::{Plan, plan};
-use crate::domain::validate::{Subject, Valid, sentence, validate};
+use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
 
 /// What one pass works on.
 pub struct Pass<'a> {
@@ -106,10 +106,9 @@ async fn work(
 ) -> Result<Action, kube::Error> {
     let spec = &pass.user.spec;
     let now = jiff::Timestamp::now();
-    let expires_in = spec
-        .valid_until
-        .as_ref()
-        .map(|until| until.0.duration_since(now));
+    // A time that does not parse is a violation, found below.
+    let until = valid_until(spec).and_then(Result::ok);
+    let expires_in = until.map(|until| until.duration_since(now));
     let expired = expires_in.is_some_and(|left| !left.is_positive());
     let manager = observe::manager(pass, connection);
     let subject = Subject {
@@ -187,7 +186,13 @@ async fn step(
 ) -> Result<Applied, kube::Error> {
     let spec = &pass.user.spec;
     let candidates = match observe::candidates(pass, connection, ready, &valid.desired).await {
-        Ok(candidates) => candidates,
+        Ok(Some(candidates)) => candidates,
+        Ok(None) => {
+            pass.context.wake_connection(&connection.key);
+            return Ok(Applied::Waiting(
+                "a create may have been applied; the next listing of the backend tells",
+            ));
+        }
         Err(error) => return Ok(Applied::Failed(error)),
     };
     let adoption = &ready.spec.adoption.r#match;
@@ -195,7 +200,9 @@ async fn step(
         external_id: adoption.contains(&AdoptionMatch::ExternalId),
         user_name: adoption.contains(&AdoptionMatch::UserName),
         by_id: spec.adopt.is_some(),
-        creating: pass.user.annotations().contains_key(ANNOTATION_CREATING),
+        // A create that was refused made no account, whatever the cached annotation still says.
+        creating: pass.user.annotations().contains_key(ANNOTATION_CREATING)
+            && !connection.create_was_refused(&pass.uid),
         explicit_external_id: spec.external_id.is_some(),
     };
     let recorded = pass.before.id.is_some();

@@ -41,6 +41,7 @@ pub struct Directory {
     external_id: ExternalIdEcho,
     step: u64,
     complete: bool,
+    last_complete: Option<u64>,
 }
 
 /// What a listing changed, as ids.
@@ -107,7 +108,20 @@ impl Directory {
         }
         self.removed.retain(|_, step| *step > mark);
         self.complete = complete;
+        if complete {
+            self.last_complete = Some(mark);
+        }
         difference
+    }
+
+    /// Now, in steps of this directory.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// When the last complete listing began, in steps of this directory.
+    pub fn last_complete(&self) -> Option<u64> {
+        self.last_complete
     }
 
     /// Records what an answer to a write, or a GET by id, said.

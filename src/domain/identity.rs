@@ -107,10 +107,8 @@ pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolic
 
 /// Marked by a scim-operator, and not as this resource.
 fn foreign(account: &Observed, desired: &Desired) -> bool {
-    account
-        .external_id
-        .as_deref()
-        .is_some_and(|mark| mark.starts_with(super::names::PREFIX) && mark != desired.external_id)
+    let mark = account.external_id.as_deref();
+    mark != Some(&*desired.external_id) && super::names::is_mark_of_another(mark, &desired.own_mark)
 }
 
 #[cfg(test)]

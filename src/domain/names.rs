@@ -15,6 +15,11 @@ pub fn external_id(owner: &str, namespace: &str, name: &str) -> String {
 /// What every `externalId` that we make begins with.
 pub const PREFIX: &str = "scim-operator:";
 
+/// Whether a mark was made by a scim-operator, and not as `own`.
+pub fn is_mark_of_another(mark: Option<&str>, own: &str) -> bool {
+    mark.is_some_and(|mark| mark.starts_with(PREFIX) && mark != own)
+}
+
 /// A userName as it is compared: RFC 7643 §4.1.1 makes it case-insensitive.
 pub fn fold_user_name(user_name: &str) -> String {
     user_name.to_lowercase()

@@ -478,3 +478,36 @@ fn nobody_can_write_the_mark_of_another_resource() {
         assert!(check(plus("externalId", json!(fine)), Name::CybSafe).is_ok());
     }
 }
+
+#[test]
+fn a_time_that_no_parser_takes_is_a_violation_and_stops_nothing_else() {
+    for bad in [
+        "2026-01-01T00:00:00+99:99",
+        "2030-02-31T00:00:00Z",
+        "tomorrow",
+    ] {
+        let violations = check(plus("validUntil", json!(bad)), Name::CybSafe).unwrap_err();
+        assert_eq!(violations[0].field, "spec.validUntil", "{bad}");
+    }
+    assert!(
+        check(
+            plus("validUntil", json!("2027-01-31T18:00:00Z")),
+            Name::CybSafe
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn an_account_with_our_own_mark_stays_ours_under_a_new_external_id() {
+    let want = desired(plus("externalId", json!("hr-7")), Name::CybSafe);
+    let ours = account("1", "ada@example.com", Some("scim-operator:ns/c:ns/ada"));
+    let candidates = Candidates {
+        recorded: Some(ours.clone()),
+        ..Candidates::default()
+    };
+    assert_eq!(
+        identify(&want, candidates, AdoptionPolicy::default()),
+        Identity::Ours(ours)
+    );
+}

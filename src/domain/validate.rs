@@ -19,6 +19,8 @@ pub struct Desired {
     pub user_name: String,
     /// Our mark on the account.
     pub external_id: String,
+    /// The mark that the operator would give the account by itself: ours in any case.
+    pub own_mark: String,
     /// Whether the account is to be active.
     pub active: bool,
     /// Every attribute by the profile's name, `userName`, `externalId` and `active` among them.
@@ -95,6 +97,13 @@ pub fn validate(
             }),
         }
     }
+    if valid_until(spec).is_some_and(|until| until.is_err()) {
+        violations.push(Violation {
+            field: "spec.validUntil".into(),
+            rule: "must be a time as in RFC 3339, such as 2027-01-31T18:00:00Z".into(),
+            unsupported: false,
+        });
+    }
     // The mark is the proof of ownership: whoever could write another resource's, could take its
     // account over, from any namespace that the connection lets in.
     let own = names::external_id(subject.owner_id, subject.namespace, subject.name);
@@ -128,10 +137,7 @@ pub fn validate(
     if let Some(id) = subject.manager_id {
         attributes.insert("manager".into(), json!(id));
     }
-    let external_id = spec
-        .external_id
-        .clone()
-        .unwrap_or_else(|| names::external_id(subject.owner_id, subject.namespace, subject.name));
+    let external_id = spec.external_id.clone().unwrap_or_else(|| own.clone());
     let active = spec.active && !subject.expired;
     attributes.insert("userName".into(), json!(spec.user_name));
     attributes.insert("externalId".into(), json!(external_id));
@@ -154,6 +160,7 @@ pub fn validate(
     let desired = Desired {
         user_name: spec.user_name.clone(),
         external_id,
+        own_mark: own,
         active,
         attributes,
     };
@@ -161,6 +168,11 @@ pub fn validate(
         warnings: warnings(spec, profile.name),
         desired,
     })
+}
+
+/// The moment from which the account is archived, if the spec names one.
+pub fn valid_until(spec: &ScimUserSpec) -> Option<Result<jiff::Timestamp, jiff::Error>> {
+    spec.valid_until.as_deref().map(str::parse)
 }
 
 /// The profile's name as the API spells it.

@@ -33,6 +33,7 @@ fn wanted(attributes: &[(&str, Value)]) -> Desired {
     Desired {
         user_name: attributes["userName"].as_str().unwrap().into(),
         external_id: attributes["externalId"].as_str().unwrap().into(),
+        own_mark: "m".into(),
         active: attributes["active"] == true,
         attributes,
     }

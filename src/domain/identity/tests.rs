@@ -12,6 +12,7 @@ fn wanted(external_id: &str) -> Desired {
     Desired {
         user_name: "Ada@example.com".into(),
         external_id: external_id.into(),
+        own_mark: MARK.into(),
         active: true,
         attributes: BTreeMap::new(),
     }

@@ -24,6 +24,7 @@ fn wanted(active: bool, title: &str) -> Desired {
     Desired {
         user_name: "ada".into(),
         external_id: "m".into(),
+        own_mark: "m".into(),
         active,
         attributes: attributes(&[("active", json!(active)), ("title", json!(title))]),
     }
