@@ -303,6 +303,11 @@ pub struct ScimUserStatus {
     /// The account's id at the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Which backend the id belongs to: a hash of the connection's endpoint. At another endpoint the
+    /// id may be a stranger's, and is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub endpoint_hash: Option<String>,
     /// The generation that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

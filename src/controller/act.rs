@@ -11,6 +11,7 @@ use crate::controller::user::Pass;
 use crate::directory::ExternalIdEcho;
 use crate::domain::diff::{self, Change};
 use crate::domain::identity::Identity;
+use crate::domain::names::fold_user_name;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
 use crate::domain::validate::{Desired, Valid};
@@ -32,8 +33,6 @@ pub enum Applied {
     Shown {
         /// The plan.
         plan: Option<PlanStatus>,
-        /// The account's id, where there is one.
-        id: Option<String>,
     },
     /// Somebody else's account stands in the way.
     Blocked(Identity),
@@ -84,11 +83,19 @@ pub async fn apply(
                 Cause::Adoption => Reason::Adopted,
             };
             match update(connection, ready, desired, &account, &changes).await {
-                Ok(account) => Applied::Done {
-                    account,
-                    reason,
-                    attributes: changes.into_iter().map(|c| c.attribute).collect(),
-                },
+                Ok(after) => {
+                    if let Some(freed) = freed_name(&account, &after) {
+                        let waiting = pass
+                            .context
+                            .index(|index| index.claimants(&connection.key, freed));
+                        pass.context.wake_users(waiting);
+                    }
+                    Applied::Done {
+                        account: after,
+                        reason,
+                        attributes: changes.into_iter().map(|c| c.attribute).collect(),
+                    }
+                }
                 Err(ScimError::NotFound) => {
                     connection.directory().remove(&account.id);
                     Applied::LookAgain
@@ -113,39 +120,54 @@ pub async fn apply(
     })
 }
 
+/// The userName that a change has left to others.
+fn freed_name<'a>(before: &'a Observed, after: &Observed) -> Option<&'a str> {
+    let old = before.user_name.as_deref()?;
+    let new = after.user_name.as_deref()?;
+    (fold_user_name(old) != fold_user_name(new)).then_some(old)
+}
+
 async fn create(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,
     desired: &Desired,
 ) -> Result<Applied, kube::Error> {
-    let echo = connection.directory().external_id_echo();
-    let marked = pass
-        .user
-        .metadata
-        .annotations
-        .as_ref()
-        .is_some_and(|a| a.contains_key(crate::api::ANNOTATION_CREATING));
-    if echo == ExternalIdEcho::NotEchoed && !marked {
+    let echo = || connection.directory().external_id_echo();
+    let pilot = match echo() {
+        ExternalIdEcho::Unknown => Some(connection.pilot().await),
+        _ => None,
+    };
+    // A crash between POST and status write is healed by our mark on the account. Where it may not
+    // come back, or is one that others may have too, the resource itself says what was begun.
+    let recognised = echo() == ExternalIdEcho::Echoed && desired.external_id == desired.own_mark;
+    let mut marked = pass.begun_to_create() && !connection.create_was_refused(&pass.uid);
+    if !recognised && !marked {
         finalizer::mark_creating(pass, true).await?;
+        marked = true;
     }
     connection.begin_create(&pass.uid);
     let body = diff::create_body(desired, &ready.profile);
-    match ready.client.create(ResourceKind::User, &body).await {
-        Ok(created) => {
-            let account = created
-                .resource
-                .as_ref()
-                .and_then(|r| Observed::read(r, &ready.profile));
-            let Some(account) = account else {
-                // Accepted without a body (RFC 7644 allows it, RFC 9967 makes it usual): find it.
-                connection.doubt_create(&pass.uid);
-                return Ok(Applied::LookAgain);
-            };
-            if account.external_id.is_none() {
-                connection.directory().external_id_was_dropped();
-            }
-            connection.directory().put(account.clone());
+    let created = ready.client.create(ResourceKind::User, &body).await;
+    let created = created.map(|created| {
+        let resource = created.resource.as_ref();
+        resource.and_then(|resource| Observed::read(resource, &ready.profile))
+    });
+    if let Ok(Some(account)) = &created {
+        let mut directory = connection.directory();
+        if account.external_id.is_none() {
+            directory.external_id_was_dropped();
+        }
+        directory.put(account.clone());
+    }
+    drop(pilot);
+    match created {
+        Ok(None) => {
+            // Accepted without a body (RFC 7644 allows it, RFC 9967 makes it usual): find it.
+            connection.doubt_create(&pass.uid);
+            Ok(Applied::LookAgain)
+        }
+        Ok(Some(account)) => {
             // What a POST that reactivated an account left as it was is patched in the same pass.
             let attributes = desired.attributes.keys().cloned().collect();
             let left: Vec<Change> = settled_changes(desired, &account, ready);
@@ -169,7 +191,7 @@ async fn create(
         }
         Err(error) => {
             connection.refuse_create(&pass.uid);
-            if marked || echo == ExternalIdEcho::NotEchoed {
+            if marked {
                 finalizer::mark_creating(pass, false).await?;
             }
             let found = taken(&error)

@@ -12,9 +12,9 @@ use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{Feature, Mode, ScimConnection, ScimConnectionSpec};
+use crate::api::connection::{Feature, ScimConnection, ScimConnectionSpec};
 use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
-use crate::controller::connection_status;
+use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
 use crate::controller::index::Key;
 use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready};
@@ -52,10 +52,15 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, kube::Error> {
     let key = Key::of(&*object);
-    let (connection, new) = context.connection_or_new(&key);
-    let spec_changed = connection.spec().is_some_and(|old| old != object.spec);
+    let connection = context.connection_or_new(&key);
+    let before = connection.spec();
+    let spec_changed = before.as_ref().is_some_and(|old| *old != object.spec);
+    if spec_changed {
+        // Whoever was about to write by the old spec does not; all wait for what the new one comes to.
+        connection.hold();
+    }
     connection.set_spec(object.spec.clone());
-    if new || spec_changed {
+    if before.is_none() || spec_changed {
         // Rules such as allowedNamespaces and deletionPolicy need no backend, but a second look.
         context.wake_users(context.index(|index| index.members_of(&key)));
     }
@@ -66,9 +71,20 @@ pub async fn reconcile(
         memory.failing_with = None;
         context.wake_users(connection.set_phase(Phase::NotReady(Reason::Suspended)));
         memory.answered = request;
-        connection_status::report(&object, &context, &connection, &mut memory, Err(&vec![]))
+        connection_status::report(&object, &context, &connection, &mut memory, Run::Suspended)
             .await?;
         return Ok(Action::await_change());
+    }
+    if memory.reported.is_none()
+        && object
+            .status
+            .as_ref()
+            .is_none_or(|s| s.conditions.is_empty())
+        && inputs(&object, &context).await.is_ok()
+    {
+        // A first listing can take minutes: say so rather than nothing.
+        connection_status::report(&object, &context, &connection, &mut memory, Run::Listing)
+            .await?;
     }
     let suspected = connection.suspected();
     let wait = memory
@@ -105,6 +121,9 @@ pub async fn reconcile(
             outcome
         }
     };
+    if context.is_stopping() {
+        return Ok(Action::await_change());
+    }
     memory.answered = request;
     let action = match &outcome {
         Ok(wake) => {
@@ -112,17 +131,18 @@ pub async fn reconcile(
             memory.not_before = None;
             memory.failing_with = None;
             context.wake_users(wake.iter().cloned());
-            let interval = interval(&object.spec);
             let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
-            Action::requeue(
-                interval
-                    .saturating_sub(since)
-                    .max(Duration::from_millis(200)),
-            )
+            let wait = listing_wait(&memory, &object.spec).saturating_sub(since);
+            Action::requeue(wait.max(Duration::from_millis(200)))
         }
         Err(trouble) => {
             let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
             memory.failing_with = Some(trouble.clone());
+            // Users in the queue would only repeat what was found. A backend that asks for fewer
+            // requests keeps its limiter, which knows until when.
+            if reason != Reason::RateLimited {
+                connection.hold();
+            }
             context.wake_users(connection.set_phase(Phase::NotReady(reason)));
             let wait = memory.not_before.map_or(LONGEST_WAIT, |t| {
                 t.saturating_duration_since(Instant::now())
@@ -135,7 +155,10 @@ pub async fn reconcile(
         &context,
         &connection,
         &mut memory,
-        outcome.as_ref().map(|_| ()),
+        match &outcome {
+            Ok(_) => Run::Up,
+            Err(trouble) => Run::Down(trouble),
+        },
     )
     .await?;
     Ok(action)
@@ -147,6 +170,14 @@ fn interval(spec: &ScimConnectionSpec) -> Duration {
             .unwrap_or(1800)
             .max(1),
     )
+}
+
+/// How long after one listing the next is due: sooner after one that was not complete, since nothing
+/// is created or deprovisioned until then.
+fn listing_wait(memory: &Memory, spec: &ScimConnectionSpec) -> Duration {
+    let (_, sooner) = memory.incomplete;
+    let interval = interval(spec);
+    sooner.map_or(interval, |sooner| sooner.min(interval))
 }
 
 fn hash(token: &str) -> u64 {
@@ -259,7 +290,7 @@ async fn bring_up(
             format!("spec.{error}"),
         )]
     })?;
-    let rebuilt = memory.client.is_none() || memory.built_from.as_ref() != Some(&built);
+    let rebuilt = connection.client().is_none() || memory.built_from.as_ref() != Some(&built);
     if rebuilt {
         let moved = memory.built_from.as_ref().is_some_and(|old| {
             old.spec.endpoint != spec.endpoint
@@ -269,8 +300,12 @@ async fn bring_up(
         if moved {
             *connection.directory() = crate::directory::Directory::default();
             memory.listed = None;
+        }
+        // Another token, or another way there, may be offered other things.
+        if memory.built_from.as_ref() != Some(&built) {
             memory.discovery = None;
         }
+        connection.hold();
         let mut config = ClientConfig::new(spec.endpoint.clone(), token);
         config.ca_pem = built.ca.clone();
         config.allow_local = context.options.allow_local_endpoints;
@@ -287,20 +322,15 @@ async fn bring_up(
                 format!("spec.endpoint: {error}"),
             )]
         })?;
-        memory.client = Some(client);
+        connection.set_client(client);
         memory.built_from = Some(built);
     }
-    let Some(client) = memory.client.clone() else {
+    // Given up meanwhile: the connection is deleted, or the operator stops.
+    let Some(client) = connection.client() else {
         return Err(vec![]);
     };
-    if memory
-        .discovery
-        .as_ref()
-        .is_none_or(|(_, at)| at.elapsed() > DISCOVERY_AGE)
-    {
-        memory.discovery = Some((client.discover().await, Instant::now()));
-    }
-    let due = memory.listed.is_none_or(|t| t.elapsed() >= interval(spec));
+    let wait = listing_wait(memory, spec);
+    let due = memory.listed.is_none_or(|t| t.elapsed() >= wait);
     let asked = connection.listing_asked();
     let first = memory.listed.is_none();
     let mut wake = Vec::new();
@@ -311,6 +341,14 @@ async fn bring_up(
             .list(ResourceKind::User, &ListQuery::first(1))
             .await
             .map_err(|error| trouble(&error))?;
+    }
+    // Asked once the backend has answered, so that one that fails is asked for one thing only.
+    if memory
+        .discovery
+        .as_ref()
+        .is_none_or(|(known, at)| at.elapsed() > DISCOVERY_AGE || (known.cut_short() && due))
+    {
+        memory.discovery = Some((client.discover().await, Instant::now()));
     }
     let capabilities = memory
         .discovery
@@ -333,9 +371,8 @@ async fn bring_up(
         },
         etag: capabilities.etag,
     };
-    let dry_run_ended = matches!(connection.phase(), Phase::Ready(old) if old.spec.mode == Mode::DryRun && spec.mode == Mode::Enforce);
     wake.extend(connection.set_phase(Phase::Ready(Arc::new(ready))));
-    if first || dry_run_ended {
+    if first {
         wake.extend(context.index(|index| index.members_of(&connection.key)));
     }
     Ok(wake)
@@ -363,6 +400,13 @@ async fn listing(
         .directory()
         .finish_listing(mark, accounts, listing.complete);
     memory.listed = Some(Instant::now());
+    memory.incomplete = if listing.complete {
+        (0, None)
+    } else {
+        let row = memory.incomplete.0;
+        let wait = crate::domain::retry::backoff(row, interval(spec), jitter());
+        (row + 1, Some(wait))
+    };
     memory.directory_verdict = Some(if listing.complete {
         memory.last_full_sync = Some(jiff::Timestamp::now());
         Verdict::yes(

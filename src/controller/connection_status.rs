@@ -16,6 +16,19 @@ use crate::controller::live::{Connection, Memory, Phase, State};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 
+/// What a run of the connection came to.
+#[derive(Clone, Copy)]
+pub enum Run<'a> {
+    /// Users can be worked on.
+    Up,
+    /// The first listing is under way.
+    Listing,
+    /// `spec.suspend`.
+    Suspended,
+    /// Something is in the way.
+    Down(&'a Trouble),
+}
+
 /// Writes the status, if it differs from the last.
 ///
 /// # Errors
@@ -25,7 +38,7 @@ pub async fn report(
     context: &Context,
     connection: &Connection,
     memory: &mut Memory,
-    outcome: Result<(), &Trouble>,
+    run: Run<'_>,
 ) -> Result<(), kube::Error> {
     let before = memory
         .reported
@@ -40,7 +53,7 @@ pub async fn report(
         memory.counted = true;
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
-    let verdicts = verdicts(object, memory, outcome);
+    let verdicts = verdicts(object, memory, run);
     let now = Time(jiff::Timestamp::now());
     let next = ScimConnectionStatus {
         observed_generation: object.meta().generation,
@@ -105,11 +118,7 @@ pub async fn report(
     }
 }
 
-fn verdicts(
-    object: &ScimConnection,
-    memory: &Memory,
-    outcome: Result<(), &Trouble>,
-) -> Vec<Verdict> {
+fn verdicts(object: &ScimConnection, memory: &Memory, run: Run<'_>) -> Vec<Verdict> {
     let mut all = Vec::new();
     if object.spec.insecure {
         all.push(Verdict::yes(
@@ -118,7 +127,7 @@ fn verdicts(
             "spec.insecure: the token and personal data may travel in clear text",
         ));
     }
-    if object.spec.suspend {
+    if let Run::Suspended = run {
         let ready = Verdict::no(
             C::Ready,
             Reason::Suspended,
@@ -126,8 +135,17 @@ fn verdicts(
         );
         return with_summary(all, ready, Outlook::Settled);
     }
-    match outcome {
-        Ok(()) => {
+    match run {
+        Run::Listing | Run::Suspended => {
+            let why = "the first listing of the backend is under way";
+            all.extend([C::Authenticated, C::Reachable].map(|kind| {
+                Verdict::unknown(kind, Reason::Unknown, "not known before the first answer")
+            }));
+            all.push(Verdict::unknown(C::DirectoryComplete, Reason::Listing, why));
+            let ready = Verdict::no(C::Ready, Reason::Pending, why);
+            with_summary(all, ready, Outlook::Moving)
+        }
+        Run::Up => {
             all.push(Verdict::yes(
                 C::Authenticated,
                 Reason::TokenAccepted,
@@ -157,7 +175,7 @@ fn verdicts(
             };
             with_summary(all, ready, outlook)
         }
-        Err(trouble) => {
+        Run::Down(trouble) => {
             let first = trouble
                 .first()
                 .cloned()
@@ -246,7 +264,7 @@ fn announce(
             .map(|c| (c.status.clone(), c.reason.clone()))
     };
     let (old, new) = (ready(before), ready(next));
-    if old == new {
+    if old == new || new.as_ref().is_some_and(|(_, reason)| reason == "Pending") {
         return;
     }
     let Some(condition) = next.conditions.iter().find(|c| c.type_ == "Ready") else {

@@ -1,6 +1,7 @@
 //! What every reconciler shares.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Context {
     pub watches: Watches,
     index: Mutex<Index>,
     connections: RwLock<HashMap<Key, Arc<Connection>>>,
+    connections_listed: AtomicBool,
+    stopping: AtomicBool,
     reported: Mutex<HashMap<String, ScimUserStatus>>,
     attempts: Mutex<HashMap<String, u32>>,
     wake_users: UnboundedSender<ObjectRef<ScimUser>>,
@@ -77,6 +80,8 @@ impl Context {
             events,
             index: Mutex::default(),
             connections: RwLock::default(),
+            connections_listed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             reported: Mutex::default(),
             attempts: Mutex::default(),
             wake_users: wakers.users,
@@ -121,10 +126,10 @@ impl Context {
             .cloned()
     }
 
-    /// The running side of a connection, made when missing; true when it was.
-    pub fn connection_or_new(&self, key: &Key) -> (Arc<Connection>, bool) {
+    /// The running side of a connection, made when missing.
+    pub fn connection_or_new(&self, key: &Key) -> Arc<Connection> {
         if let Some(known) = self.connection(key) {
-            return (known, false);
+            return known;
         }
         let mut connections = self
             .connections
@@ -133,15 +138,42 @@ impl Context {
         let made = connections
             .entry(key.clone())
             .or_insert_with(|| Arc::new(Connection::new(key.clone())));
-        (made.clone(), true)
+        made.clone()
+    }
+
+    /// Whether it is known which connections there are: before that, none is missing.
+    pub fn connections_are_listed(&self) -> bool {
+        self.connections_listed.load(Ordering::Acquire)
+    }
+
+    /// Whether the operator was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Sends nothing further to any backend: what waits for a limiter is sent away, what is in flight
+    /// comes to its end (R22).
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let connections = self
+            .connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for connection in connections.values() {
+            connection.hold();
+        }
     }
 
     /// Forgets a connection that is gone and wakes its users.
     pub fn forget_connection(&self, key: &Key) {
-        self.connections
+        let gone = self
+            .connections
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
+        if let Some(gone) = gone {
+            gone.hold();
+        }
         self.watches.stop(key);
         self.wake_users(self.index(|index| index.members_of(key)));
     }
@@ -157,6 +189,10 @@ impl Context {
         };
         for gone in known.iter().filter(|key| !there.contains(key)) {
             self.forget_connection(gone);
+        }
+        if !self.connections_listed.swap(true, Ordering::AcqRel) {
+            // Users were looked at before it was known that theirs does not exist.
+            self.wake_users(self.users.state().iter().map(|user| Key::of(&**user)));
         }
     }
 

@@ -54,6 +54,12 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
         )
         .await;
     }
+    if pass.user.spec.suspend {
+        let why = "deletion waits: spec.suspend leaves the account alone";
+        let ready = Verdict::no(C::Ready, Reason::Suspended, why);
+        report::write(pass, connection, Report::waiting_for_deletion(pass, ready)).await?;
+        return Ok(Action::await_change());
+    }
     let wait = |message: &str| {
         Report::waiting_for_deletion(
             pass,
@@ -108,7 +114,7 @@ async fn carry_out(
     ready: &Ready,
     policy: DeletionPolicy,
 ) -> Result<Action, kube::Error> {
-    if pass.before.id.is_none() && !connection.directory().complete() {
+    if pass.recorded().is_none() && !connection.directory().complete() {
         // Without a recorded id only the listing can say whether there is an account: letting go now
         // could leave a leaver in.
         connection.wait(pass.key.clone());
@@ -128,11 +134,11 @@ async fn carry_out(
             pass.context.wake_connection(&connection.key);
             return Ok(Action::await_change());
         }
-        Err(error) => return outcome::farewell_failed(pass, connection, &error).await,
+        Err(error) => return outcome::farewell_failed(pass, connection, ready, &error).await,
     }
     let account = match find(pass, connection, ready).await {
         Ok(account) => account,
-        Err(error) => return outcome::farewell_failed(pass, connection, &error).await,
+        Err(error) => return outcome::farewell_failed(pass, connection, ready, &error).await,
     };
     let (result, reason, note) = match plan::farewell(policy, account) {
         Farewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
@@ -149,27 +155,42 @@ async fn carry_out(
     };
     match result {
         Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
-        Err(error) => outcome::farewell_failed(pass, connection, &error).await,
+        Err(error) => outcome::farewell_failed(pass, connection, ready, &error).await,
     }
 }
 
-/// The account that is certainly this resource's: by recorded id, or by our own deterministic mark.
-/// Never by userName, which somebody else may have by now.
+/// The account that is certainly this resource's: by recorded id, by our own deterministic mark, or
+/// by what a create that was marked ahead had said. Never by userName alone, which somebody else may
+/// have by now.
 async fn find(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,
 ) -> Result<Option<Observed>, ScimError> {
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
-    if let Some(id) = &pass.before.id {
+    if let Some(id) = pass.recorded() {
         let account = observe::by_id(connection, ready, id).await?;
         // An id means nothing at another backend: the mark of another resource betrays a stranger.
         return Ok(account
             .filter(|account| !names::is_mark_of_another(account.external_id.as_deref(), &mark)));
     }
-    let mut marked = connection.directory().by_external_id(&mark);
-    Ok(if marked.len() == 1 {
-        marked.pop()
+    let directory = connection.directory();
+    let mut candidates = directory.by_external_id(&mark);
+    if candidates.is_empty() && pass.begun_to_create() && !connection.create_was_refused(&pass.uid)
+    {
+        // Nobody had the name when the create began, and its outcome was never recorded.
+        candidates = match &pass.user.spec.external_id {
+            Some(explicit) => directory.by_external_id(explicit),
+            None => Vec::new(),
+        };
+        if candidates.is_empty() {
+            let mut named = directory.by_user_name(&pass.user.spec.user_name);
+            named.retain(|account| account.external_id.is_none());
+            candidates = named;
+        }
+    }
+    Ok(if candidates.len() == 1 {
+        candidates.pop()
     } else {
         None
     })

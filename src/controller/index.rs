@@ -173,13 +173,36 @@ impl Index {
     }
 
     /// The older user that claims the same userName at the same connection, if there is one (R28).
-    pub fn older_claim(&self, key: &Key) -> Option<Key> {
+    /// Whoever the connection does not let in claims nothing.
+    pub fn older_claim(&self, key: &Key, allowed: impl Fn(&str) -> bool) -> Option<Key> {
         let facts = self.facts.get(key)?;
         let (_, first) = self
             .claims
             .get(&(facts.connection.clone(), facts.user_name.clone()))?
-            .first()?;
+            .iter()
+            .find(|(_, claimant)| claimant == key || allowed(&claimant.namespace))?;
         (first != key).then(|| first.clone())
+    }
+
+    /// The users that claim `user_name` at a connection.
+    pub fn claimants(&self, connection: &Key, user_name: &str) -> Vec<Key> {
+        let claim = self
+            .claims
+            .get(&(connection.clone(), fold_user_name(user_name)));
+        let ranks = claim.into_iter().flatten();
+        ranks.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// The users of a namespace, and those that claim the same people as one of them.
+    pub fn touched_by_namespace(&self, namespace: &str) -> HashSet<Key> {
+        let here = self.facts.iter().filter(|(k, _)| k.namespace == namespace);
+        here.flat_map(|(_, facts)| self.claimants(&facts.connection, &facts.user_name))
+            .collect()
+    }
+
+    /// Whether there is such a user, be it on its way out.
+    pub fn is_declared(&self, key: &Key) -> bool {
+        self.facts.contains_key(key)
     }
 
     /// The users whose manager is `key`.
@@ -224,15 +247,34 @@ mod tests {
         let woken = index.apply(&user("old", "ada@EXAMPLE.com", "2026-01-01T00:00:00Z"));
         assert_eq!(woken, [Key::new("team", "young")]);
         assert_eq!(
-            index.older_claim(&Key::new("team", "young")),
+            index.older_claim(&Key::new("team", "young"), |_| true),
             Some(Key::new("team", "old"))
         );
-        assert_eq!(index.older_claim(&Key::new("team", "old")), None);
+        assert_eq!(index.older_claim(&Key::new("team", "old"), |_| true), None);
         assert_eq!(
             index.remove(&Key::new("team", "old")),
             [Key::new("team", "young")]
         );
-        assert_eq!(index.older_claim(&Key::new("team", "young")), None);
+        assert_eq!(
+            index.older_claim(&Key::new("team", "young"), |_| true),
+            None
+        );
+    }
+
+    #[test]
+    fn whoever_is_not_let_in_claims_nothing() {
+        let mut index = Index::default();
+        let mut stranger = user("old", "ada@example.com", "2026-01-01T00:00:00Z");
+        stranger.metadata.namespace = Some("elsewhere".into());
+        stranger.spec.connection_ref.namespace = Some("team".into());
+        index.apply(&stranger);
+        index.apply(&user("young", "ada@example.com", "2026-02-01T00:00:00Z"));
+        let young = Key::new("team", "young");
+        let older =
+            |index: &Index, let_in: bool| index.older_claim(&young, |ns| ns == "team" || let_in);
+        assert_eq!(older(&index, true), Some(Key::new("elsewhere", "old")));
+        assert_eq!(older(&index, false), None);
+        assert!(index.touched_by_namespace("elsewhere").contains(&young));
     }
 
     #[test]

@@ -68,12 +68,12 @@ pub enum State {
 pub struct Memory {
     /// What the client was built from.
     pub built_from: Option<BuiltFrom>,
-    /// The client.
-    pub client: Option<Client>,
     /// What the backend said of itself.
     pub discovery: Option<(Discovery, Instant)>,
-    /// When the last listing ended, and whether anything asks for one now.
+    /// When the last listing ended.
     pub listed: Option<Instant>,
+    /// Incomplete listings in a row, and how long the next one waits because of them.
+    pub incomplete: (u32, Option<std::time::Duration>),
     /// When the last complete listing ended, for status.
     pub last_full_sync: Option<jiff::Timestamp>,
     /// What the last listing came to.
@@ -108,11 +108,13 @@ pub struct Connection {
     /// Its namespace and name.
     pub key: Key,
     phase: Mutex<Phase>,
+    client: Mutex<Option<Client>>,
     directory: Mutex<Directory>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     waiting: Mutex<HashSet<Key>>,
     doubtful_creates: Mutex<HashMap<String, u64>>,
     refused_creates: Mutex<HashSet<String>>,
+    pilot: tokio::sync::Mutex<()>,
     relist: Mutex<bool>,
     suspect: Mutex<bool>,
     allowed: Mutex<Option<ScimConnectionSpec>>,
@@ -131,11 +133,13 @@ impl Connection {
         Self {
             key,
             phase: Mutex::new(Phase::Starting),
+            client: Mutex::default(),
             directory: Mutex::default(),
             outcomes: Mutex::default(),
             waiting: Mutex::default(),
             doubtful_creates: Mutex::default(),
             refused_creates: Mutex::default(),
+            pilot: tokio::sync::Mutex::default(),
             relist: Mutex::new(false),
             suspect: Mutex::new(false),
             allowed: Mutex::new(None),
@@ -170,6 +174,40 @@ impl Connection {
         } else {
             lock(&self.waiting).drain().collect()
         }
+    }
+
+    /// The client in use, while there is one.
+    pub fn client(&self) -> Option<Client> {
+        lock(&self.client).clone()
+    }
+
+    /// Takes a client into use.
+    pub fn set_client(&self, client: Client) {
+        *lock(&self.client) = Some(client);
+    }
+
+    /// Gives up the client, so that no further request is sent until the next run has built one: what
+    /// comes next is decided by a spec or a token that was not looked at yet. Users in the limiter's
+    /// queue are sent away and wait like all others.
+    pub fn hold(&self) {
+        let mut phase = lock(&self.phase);
+        if let Some(client) = lock(&self.client).take() {
+            client.close();
+        }
+        if matches!(*phase, Phase::Ready(_)) {
+            *phase = Phase::Starting;
+        }
+    }
+
+    /// Whether a pass that works with `ready` works with what is in force now.
+    pub fn serves(&self, ready: &Ready) -> bool {
+        matches!(&*lock(&self.phase), Phase::Ready(now) if now.client.is_clone_of(&ready.client))
+    }
+
+    /// Held by one create at a time for as long as nobody knows whether the backend returns
+    /// `externalId`: what the first one teaches decides how the others are marked.
+    pub async fn pilot(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.pilot.lock().await
     }
 
     /// Notes that a user waits for the connection to be looked at again.

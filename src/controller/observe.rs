@@ -1,6 +1,8 @@
 //! What is known of a user's account. The directory answers; a request is made only to settle a
 //! doubt: an account missing from a listing, a POST whose outcome was lost, an id to adopt.
 
+use std::collections::BTreeSet;
+
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controller::index::Key;
@@ -8,7 +10,7 @@ use crate::controller::live::{Connection, Ready};
 use crate::controller::user::Pass;
 use crate::directory::Known;
 use crate::domain::identity::Candidates;
-use crate::domain::names::fold_user_name;
+use crate::domain::names::{self, fold_user_name};
 use crate::domain::observed::Observed;
 use crate::domain::validate::Desired;
 use crate::scim::{ErrorClass, ResourceKind, ScimError};
@@ -45,8 +47,10 @@ pub fn manager(pass: &Pass<'_>, connection: &Connection) -> Option<ManagerLink> 
             .users
             .get(&ObjectRef::new(&key.name).within(&key.namespace))?;
         // An id of another backend means nothing here.
-        (Key::connection_of(&user) == connection.key)
-            .then(|| user.status.as_ref().and_then(|s| s.id.clone()))
+        let status = user.status.as_ref()?;
+        let here = status.endpoint_hash == pass.endpoint_hash;
+        (here && Key::connection_of(&user) == connection.key)
+            .then(|| status.id.clone())
             .flatten()
     };
     let id = connection.id_of(&key).or_else(stored);
@@ -64,7 +68,7 @@ pub async fn candidates(
     desired: &Desired,
 ) -> Result<Option<Candidates>, ScimError> {
     let mut found = Candidates::default();
-    if let Some(id) = &pass.before.id {
+    if let Some(id) = pass.recorded() {
         found.recorded = by_id(connection, ready, id).await?;
     }
     if let (None, Some(adopt)) = (&found.recorded, &pass.user.spec.adopt) {
@@ -73,10 +77,26 @@ pub async fn candidates(
     if !settle_create(pass, connection, ready, &desired.user_name).await? {
         return Ok(None);
     }
-    let directory = connection.directory();
-    found.by_external_id = directory.by_external_id(&desired.external_id);
-    found.by_user_name = directory.by_user_name(&desired.user_name);
+    {
+        let directory = connection.directory();
+        found.by_external_id = directory.by_external_id(&desired.external_id);
+        found.by_user_name = directory.by_user_name(&desired.user_name);
+    }
+    found.orphaned = orphaned(pass, ready, &found);
     Ok(Some(found))
+}
+
+/// The marks among `found` that are our owner's, of resources that are declared no more.
+fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates) -> BTreeSet<String> {
+    let accounts = found.adopt.iter().chain(&found.by_user_name);
+    let marks = accounts.filter_map(|account| account.external_id.as_deref());
+    let gone = marks.filter(|mark| {
+        names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
+            let key = Key::new(namespace, name);
+            !pass.context.index(|index| index.is_declared(&key))
+        })
+    });
+    gone.map(str::to_owned).collect()
 }
 
 /// Settles whether a POST whose answer was lost was applied; false while that cannot be told (R02).
@@ -93,10 +113,21 @@ pub async fn settle_create(
     if !connection.create_is_doubtful(&pass.uid) {
         return Ok(true);
     }
-    if look_up(connection, ready, user_name).await? == LookUp::CannotTell {
-        connection.ask_for_listing();
-        connection.wait(pass.key.clone());
-        return Ok(false);
+    match look_up(connection, ready, user_name).await? {
+        LookUp::CannotTell => {
+            connection.ask_for_listing();
+            connection.wait(pass.key.clone());
+            return Ok(false);
+        }
+        LookUp::Found => {
+            // Whoever it is, the server shows it without the mark that every account of ours has.
+            let mut directory = connection.directory();
+            let found = directory.by_user_name(user_name);
+            if found.iter().all(|account| account.external_id.is_none()) {
+                directory.external_id_was_dropped();
+            }
+        }
+        LookUp::Absent => {}
     }
     connection.create_is_settled(&pass.uid);
     Ok(true)

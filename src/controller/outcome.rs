@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
-use crate::api::ANNOTATION_CREATING;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
 use crate::controller::finalizer;
 use crate::controller::index::Key;
-use crate::controller::live::{Connection, Outcome, State};
+use crate::controller::live::{Connection, Outcome, Ready, State};
 use crate::controller::report::{Report, archived_before, note, write};
 use crate::controller::user::Pass;
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 use crate::domain::identity::Identity;
 use crate::domain::validate::Valid;
 use crate::scim::{ErrorClass, ScimError};
+
+/// The longest pause that a server can impose on one resource.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A connection that cannot be used: told once to users that nothing was said of yet, or whose spec
 /// has changed since. All others keep what they have, so that an outage is one write, not thousands (R10).
@@ -109,13 +111,7 @@ pub async fn applied(
                 pass.context.settled(&pass.uid);
             }
             write(pass, Some(connection), report).await?;
-            if pass
-                .user
-                .metadata
-                .annotations
-                .as_ref()
-                .is_some_and(|a| a.contains_key(ANNOTATION_CREATING))
-            {
+            if pass.begun_to_create() {
                 finalizer::mark_creating(pass, false).await?;
             }
             Ok(if retry {
@@ -124,7 +120,7 @@ pub async fn applied(
                 Action::await_change()
             })
         }
-        Applied::Shown { plan, id } => {
+        Applied::Shown { plan } => {
             let action = plan.as_ref().map_or_else(String::new, |p| p.action.clone());
             let ready = Verdict::no(
                 C::Ready,
@@ -136,7 +132,7 @@ pub async fn applied(
                 with_summary(vec![accepted], ready, Outlook::Settled),
                 State::Failing,
             );
-            (report.plan, report.id) = (plan, id);
+            report.plan = plan;
             report.acted = false;
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
@@ -281,6 +277,7 @@ fn done(
             retry_on_listing: stays_archived,
         },
         id: Some(account.id),
+        endpoint_hash: pass.endpoint_hash.clone(),
         managed,
         plan: None,
         verdicts: with_summary(vec![accepted, synced, archived], ready, outlook),
@@ -306,6 +303,14 @@ fn blocked(identity: &Identity) -> (Reason, &'static str) {
     }
 }
 
+/// Trouble that may be the whole connection's: its own reconciler looks, and reports.
+pub fn is_the_connections(error: &ScimError) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::Authentication | ErrorClass::Unreachable | ErrorClass::Closed
+    )
+}
+
 async fn failed(
     pass: &Pass<'_>,
     connection: &Connection,
@@ -314,6 +319,8 @@ async fn failed(
 ) -> Result<Action, kube::Error> {
     let message = error.to_string();
     match error.class() {
+        // The operator stops, or another configuration came: nothing was sent, nothing is to be said.
+        ErrorClass::Closed => Ok(Action::requeue(Duration::from_millis(50))),
         ErrorClass::Authentication | ErrorClass::Unreachable => {
             // The connection looks, and reports. Where it finds nothing wrong it is this user's own
             // trouble, tried again ever more rarely; else the next try waits for the connection.
@@ -321,15 +328,13 @@ async fn failed(
             pass.context.wake_connection(&connection.key);
             Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
         }
-        ErrorClass::RateLimited => Ok(Action::requeue(
-            error
-                .retry_after()
-                .unwrap_or_default()
-                .min(Duration::from_secs(300))
-                + pass.context.next_wait(&pass.uid),
-        )),
-        ErrorClass::Transient | ErrorClass::Gone => {
-            let synced = Verdict::no(C::Synced, Reason::RequestFailed, message.clone());
+        class @ (ErrorClass::RateLimited | ErrorClass::Transient | ErrorClass::Gone) => {
+            let reason = if class == ErrorClass::RateLimited {
+                Reason::RateLimited
+            } else {
+                Reason::RequestFailed
+            };
+            let synced = Verdict::no(C::Synced, reason, message.clone());
             let ready = Verdict::no(C::Ready, Reason::Pending, message);
             let mut report = Report::base(
                 pass,
@@ -338,7 +343,10 @@ async fn failed(
             );
             report.acted = false;
             write(pass, Some(connection), report).await?;
-            Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
+            let asked = error.retry_after().unwrap_or_default();
+            Ok(Action::requeue(
+                asked.min(LONGEST_PAUSE) + pass.context.next_wait(&pass.uid),
+            ))
         }
         ErrorClass::Conflict => {
             let message =
@@ -375,12 +383,16 @@ async fn failed(
 pub async fn farewell_failed(
     pass: &Pass<'_>,
     connection: &Connection,
+    ready: &Ready,
     error: &ScimError,
 ) -> Result<Action, kube::Error> {
-    if matches!(
-        error.class(),
-        ErrorClass::Authentication | ErrorClass::Unreachable
-    ) {
+    if error.class() == ErrorClass::Closed {
+        return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    if is_the_connections(error) {
+        if !connection.serves(ready) {
+            return Ok(Action::requeue(Duration::from_millis(50)));
+        }
         connection.suspect();
         pass.context.wake_connection(&connection.key);
         return Ok(Action::requeue(pass.context.next_wait(&pass.uid)));

@@ -16,6 +16,7 @@ use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 /// Everything that status says of one pass.
 pub struct Report {
     pub(super) id: Option<String>,
+    pub(super) endpoint_hash: Option<String>,
     pub(super) managed: Vec<String>,
     pub(super) plan: Option<PlanStatus>,
     pub(super) verdicts: Vec<Verdict>,
@@ -31,12 +32,15 @@ impl Report {
     pub(super) fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
         let outcome = Outcome {
             state,
-            id: pass.before.id.clone(),
+            id: pass.recorded().map(str::to_owned),
             archived: was_archived(pass),
             retry_on_listing: false,
         };
         Self {
+            // Kept until the account is found at another backend: a change of the endpoint that was
+            // a mistake must not cost what was known.
             id: pass.before.id.clone(),
+            endpoint_hash: pass.before.endpoint_hash.clone(),
             managed: pass.before.managed_attributes.clone(),
             plan: None,
             verdicts,
@@ -139,6 +143,7 @@ pub async fn write(
 ) -> Result<(), kube::Error> {
     let Report {
         id,
+        endpoint_hash,
         managed,
         plan,
         verdicts,
@@ -152,6 +157,7 @@ pub async fn write(
     let generation = pass.user.metadata.generation;
     let next = ScimUserStatus {
         id,
+        endpoint_hash,
         observed_generation: generation,
         synced_generation: if acted {
             generation
@@ -204,6 +210,7 @@ pub async fn write(
 fn whole(status: &ScimUserStatus) -> serde_json::Value {
     let ScimUserStatus {
         id,
+        endpoint_hash,
         observed_generation,
         synced_generation,
         managed_attributes,
@@ -213,7 +220,7 @@ fn whole(status: &ScimUserStatus) -> serde_json::Value {
     } = status;
     let managed = (!managed_attributes.is_empty()).then_some(managed_attributes);
     json!({
-        "id": id, "observedGeneration": observed_generation, "syncedGeneration": synced_generation, "managedAttributes": managed,
+        "id": id, "endpointHash": endpoint_hash, "observedGeneration": observed_generation, "syncedGeneration": synced_generation, "managedAttributes": managed,
         "plan": plan, "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
     })
 }

@@ -33,6 +33,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let shutdown = shutdown.shared();
+    let stopped = shutdown.clone();
     let (wake_users, users_woken) = mpsc::unbounded();
     let (wake_connections, connections_woken) = mpsc::unbounded();
     let (counts, counts_changed) = tokio::sync::mpsc::unbounded_channel();
@@ -97,6 +98,10 @@ pub async fn run(
         Ok(watcher::Event::Init) => listed.clear(),
         Ok(watcher::Event::InitApply(there)) => {
             listed.insert(Key::of(there));
+            forgetting.connection_or_new(&Key::of(there));
+        }
+        Ok(watcher::Event::Apply(there)) => {
+            forgetting.connection_or_new(&Key::of(there));
         }
         // What went while the watch was down sent no event.
         Ok(watcher::Event::InitDone) => forgetting.keep_connections(&listed),
@@ -114,7 +119,12 @@ pub async fn run(
         .run(connection::reconcile, connection::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
-    futures::future::join(users, connections).await;
+    let drained = futures::future::join(users, connections);
+    let stop = async {
+        stopped.await;
+        context.stop();
+    };
+    futures::future::join(drained, stop).await;
     namespaces.abort();
     recounts.abort();
 }
@@ -166,13 +176,9 @@ async fn namespaces(
             .insert(namespace.name_any(), labels.clone())
             .is_none_or(|old| old != labels)
         {
-            // Labels decide who may use a connection by selector.
-            let here = context
-                .users
-                .state()
-                .into_iter()
-                .filter(|u| u.namespace().as_deref() == Some(&*namespace.name_any()));
-            context.wake_users(here.map(|u| Key::of(&*u)));
+            // Labels decide who may use a connection by selector, and so who claims a person.
+            let name = namespace.name_any();
+            context.wake_users(context.index(|index| index.touched_by_namespace(&name)));
         }
     }
 }

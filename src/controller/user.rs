@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{AdoptionMatch, Mode};
+use crate::api::connection::{AdoptionMatch, Mode, ScimConnectionSpec};
 use crate::api::{ANNOTATION_CREATING, ScimUser, ScimUserStatus};
 use crate::controller::act::{self, Applied};
 use crate::controller::context::Context;
@@ -21,6 +21,7 @@ use crate::controller::{connection, farewell, finalizer};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
 use crate::domain::identity::{AdoptionPolicy, Identity, identify};
+use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
 
@@ -34,6 +35,8 @@ pub struct Pass<'a> {
     pub uid: String,
     /// The status that was last written.
     pub before: ScimUserStatus,
+    /// Which backend the connection leads to now, where there is a connection.
+    pub endpoint_hash: Option<String>,
     /// What every reconciler shares.
     pub context: &'a Context,
     /// The account had changed under this pass once: a second time is a failure, not a loop.
@@ -45,16 +48,22 @@ pub struct Pass<'a> {
 /// # Errors
 /// When the API server cannot be written to.
 pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
+    let connection_key = Key::connection_of(&user);
+    let connection = context.connection(&connection_key);
+    if connection.is_none() && !context.connections_are_listed() {
+        // All users are woken once it is known which connections there are.
+        return Ok(Action::await_change());
+    }
+    let spec = connection.as_ref().and_then(|c| c.spec());
     let pass = Pass {
         key: Key::of(&*user),
         uid: user.uid().unwrap_or_default(),
         before: context.last_status(&user),
+        endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         user: &user,
         context: &context,
         seen_stale: false.into(),
     };
-    let connection_key = Key::connection_of(&user);
-    let connection = context.connection(&connection_key);
     if user.metadata.deletion_timestamp.is_some() {
         return farewell::part(&pass, connection.as_deref()).await;
     }
@@ -67,7 +76,7 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
             )
             .await;
     };
-    let Some(spec) = connection.spec() else {
+    let Some(spec) = spec else {
         return Ok(Action::await_change());
     };
     if !context.allows(
@@ -91,7 +100,7 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
             .map(|()| Action::await_change());
     }
     match connection.phase_for(&pass.key) {
-        Phase::Ready(ready) => work(&pass, &connection, &ready).await,
+        Phase::Ready(ready) => work(&pass, &connection, &ready, &spec).await,
         Phase::Starting => Ok(Action::await_change()),
         Phase::NotReady(_) => {
             outcome::connection_not_ready(&pass, &connection, &connection_key).await
@@ -103,6 +112,7 @@ async fn work(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,
+    connection_spec: &ScimConnectionSpec,
 ) -> Result<Action, kube::Error> {
     let spec = &pass.user.spec;
     let now = jiff::Timestamp::now();
@@ -135,7 +145,15 @@ async fn work(
                 .await;
         }
     };
-    if let Some(older) = pass.context.index(|index| index.older_claim(&pass.key)) {
+    let allowed = |namespace: &str| {
+        let allowed = &connection_spec.allowed_namespaces;
+        pass.context
+            .allows(allowed, &connection.key.namespace, namespace)
+    };
+    if let Some(older) = pass
+        .context
+        .index(|index| index.older_claim(&pass.key, allowed))
+    {
         let message = format!(
             "spec.userName: ScimUser {older} is older and claims the same userName at this connection"
         );
@@ -155,6 +173,13 @@ async fn work(
     if let Applied::LookAgain = applied {
         // The backend said that the name is taken, and the account is in the directory now.
         applied = step(pass, connection, ready, &valid).await?;
+    }
+    if let Applied::Failed(error) = &applied
+        && outcome::is_the_connections(error)
+        && !connection.serves(ready)
+    {
+        // Sent away, or answered to a token or an endpoint of before: what is in force now decides.
+        return Ok(Action::requeue(Duration::from_millis(50)));
     }
     let pending_manager = manager.filter(|m| m.id.is_none()).map(|m| m.key);
     let action =
@@ -201,11 +226,10 @@ async fn step(
         user_name: adoption.contains(&AdoptionMatch::UserName),
         by_id: spec.adopt.is_some(),
         // A create that was refused made no account, whatever the cached annotation still says.
-        creating: pass.user.annotations().contains_key(ANNOTATION_CREATING)
-            && !connection.create_was_refused(&pass.uid),
+        creating: pass.begun_to_create() && !connection.create_was_refused(&pass.uid),
         explicit_external_id: spec.external_id.is_some(),
     };
-    let recorded = pass.before.id.is_some();
+    let recorded = pass.recorded().is_some();
     let identity = identify(&valid.desired, candidates, policy);
     let managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
     let spec_changed = pass.before.synced_generation != pass.user.metadata.generation || !recorded;
@@ -220,7 +244,6 @@ async fn step(
     if ready.spec.mode == Mode::DryRun && !matches!(plan, Plan::Noop(_) | Plan::Blocked(_)) {
         return Ok(Applied::Shown {
             plan: plan.status(&valid.desired),
-            id: pass.before.id.clone(),
         });
     }
     if matches!(plan, Plan::Create) && !connection.directory().complete() {
@@ -241,6 +264,17 @@ impl Pass<'_> {
         let report = Report::invalid(self, valid);
         report::write(self, connection, report).await?;
         Ok(Action::await_change())
+    }
+
+    /// The recorded id, where it is one of the backend that the connection leads to now.
+    pub fn recorded(&self) -> Option<&str> {
+        let id = self.before.id.as_deref()?;
+        (self.before.endpoint_hash == self.endpoint_hash).then_some(id)
+    }
+
+    /// Whether a create was marked ahead whose outcome is not recorded.
+    pub fn begun_to_create(&self) -> bool {
+        self.user.annotations().contains_key(ANNOTATION_CREATING)
     }
 
     /// Whether the conditions already speak of this generation.

@@ -1,6 +1,9 @@
 //! Which account is this person's. Recorded id, then our externalId, then userName as far as the
 //! adoption policy allows; two candidates are never guessed between.
 
+use std::collections::BTreeSet;
+
+use super::names;
 use super::observed::Observed;
 use super::validate::Desired;
 
@@ -15,6 +18,9 @@ pub struct Candidates {
     pub by_external_id: Vec<Observed>,
     /// Accounts with the desired userName, ignoring case.
     pub by_user_name: Vec<Observed>,
+    /// Those of their marks that are our owner's, of a resource that is declared no more: what it
+    /// left behind, archived or retained, may be taken over by whoever claims the person now.
+    pub orphaned: BTreeSet<String>,
 }
 
 /// What the connection and the resource allow.
@@ -51,9 +57,19 @@ pub enum Identity {
 
 /// Decides among candidates. Every match is re-checked here, since servers ignore filters.
 pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolicy) -> Identity {
+    let orphaned = candidates.orphaned;
+    let marked_by_another = |account: &Observed| {
+        let mark = account.external_id.as_deref();
+        mark != Some(&*desired.external_id) && names::is_mark_of_another(mark, &desired.own_mark)
+    };
+    let left_behind = |account: &Observed| {
+        let mark = account.external_id.as_deref();
+        marked_by_another(account) && mark.is_some_and(|mark| orphaned.contains(mark))
+    };
+    let foreign = |account: &Observed| marked_by_another(account) && !left_behind(account);
     if let Some(account) = candidates.recorded {
         // An id means nothing at another backend: the mark of another resource betrays a stranger.
-        return if foreign(&account, desired) {
+        return if foreign(&account) {
             Identity::OwnedByOther
         } else {
             Identity::Ours(account)
@@ -63,7 +79,7 @@ pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolic
         return candidates
             .adopt
             .map_or(Identity::AdoptionRequired, |account| {
-                if foreign(&account, desired) {
+                if foreign(&account) {
                     Identity::OwnedByOther
                 } else {
                     Identity::Adopted(account)
@@ -83,32 +99,23 @@ pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolic
         (Some(_), None) => return Identity::AdoptionRequired,
         (None, _) => {}
     }
-    let wanted = super::names::fold_user_name(&desired.user_name);
-    let same = |a: &Observed| {
-        a.user_name
-            .as_deref()
-            .map(super::names::fold_user_name)
-            .as_ref()
-            == Some(&wanted)
-    };
+    let wanted = names::fold_user_name(&desired.user_name);
+    let same =
+        |a: &Observed| a.user_name.as_deref().map(names::fold_user_name).as_ref() == Some(&wanted);
     let mut named = candidates.by_user_name.into_iter().filter(same);
     match (named.next(), named.next()) {
         (None, _) => Identity::Nobody,
         (Some(_), Some(_)) => Identity::Ambiguous,
-        (Some(account), None) if foreign(&account, desired) => Identity::OwnedByOther,
+        (Some(account), None) if foreign(&account) => Identity::OwnedByOther,
         (Some(account), None)
-            if policy.user_name || (policy.creating && account.external_id.is_none()) =>
+            if policy.user_name
+                || left_behind(&account)
+                || (policy.creating && account.external_id.is_none()) =>
         {
             Identity::Adopted(account)
         }
         (Some(_), None) => Identity::AdoptionRequired,
     }
-}
-
-/// Marked by a scim-operator, and not as this resource.
-fn foreign(account: &Observed, desired: &Desired) -> bool {
-    let mark = account.external_id.as_deref();
-    mark != Some(&*desired.external_id) && super::names::is_mark_of_another(mark, &desired.own_mark)
 }
 
 #[cfg(test)]

@@ -20,6 +20,24 @@ pub fn is_mark_of_another(mark: Option<&str>, own: &str) -> bool {
     mark.is_some_and(|mark| mark.starts_with(PREFIX) && mark != own)
 }
 
+/// The namespace and name of the resource that a mark of this owner stands for.
+pub fn resource_of_mark<'a>(owner: &str, mark: &'a str) -> Option<(&'a str, &'a str)> {
+    // An owner mark has no colon, so that the rest cannot be read in two ways.
+    let (of, resource) = mark.strip_prefix(PREFIX)?.rsplit_once(':')?;
+    (of == owner).then(|| resource.split_once('/')).flatten()
+}
+
+/// Which backend an id belongs to: a short hash of the endpoint, the same on every replica and in
+/// every release. An id of another backend may be a stranger's.
+pub fn endpoint_hash(endpoint: &str) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(endpoint.trim_end_matches('/').as_bytes());
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 /// A userName as it is compared: RFC 7643 §4.1.1 makes it case-insensitive.
 pub fn fold_user_name(user_name: &str) -> String {
     user_name.to_lowercase()
@@ -63,6 +81,31 @@ mod tests {
         ] {
             assert_eq!(duration_seconds(text), seconds, "{text}");
         }
+    }
+
+    #[test]
+    fn a_mark_leads_back_to_its_resource_for_its_own_owner_only() {
+        let mark = external_id("prod/eu", "team", "ada");
+        assert_eq!(resource_of_mark("prod/eu", &mark), Some(("team", "ada")));
+        for (owner, mark, why) in [
+            ("prod", &*mark, "another owner"),
+            ("prod/eu", "hr-7", "no mark of ours"),
+            ("prod/eu", "scim-operator:prod/eu", "no resource"),
+            ("prod/eu", "scim-operator:prod/eu:ada", "no namespace"),
+        ] {
+            assert_eq!(resource_of_mark(owner, mark), None, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_the_same_with_and_without_its_last_slash() {
+        let hash = endpoint_hash("https://app.cybsafe.com/scim/v2/");
+        assert_eq!(
+            hash, "fe7fd59bc41a43d5",
+            "another value would disown every account"
+        );
+        assert_eq!(hash, endpoint_hash("https://app.cybsafe.com/scim/v2"));
+        assert_ne!(hash, endpoint_hash("https://app.cybsafe.com/scim"));
     }
 
     #[test]

@@ -331,6 +331,18 @@ impl Client {
         reply.success(Target::Collection)?.json()
     }
 
+    /// Sends nothing any more: whoever waits for the limits, and whoever comes
+    /// later, gets [`ScimError::Closed`]. What is in flight comes to its end.
+    pub fn close(&self) {
+        self.inner.transport.limiter().close();
+    }
+
+    /// Whether both are clones of one client.
+    #[must_use]
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// How many requests were sent, by all clones.
     #[must_use]
     pub fn request_count(&self) -> u64 {

@@ -27,6 +27,15 @@ pub struct Discovery {
     pub schemas: Option<Schemas>,
 }
 
+impl Discovery {
+    /// Whether trouble that may pass kept the server from answering, so that
+    /// it is worth asking again soon.
+    #[must_use]
+    pub fn cut_short(&self) -> bool {
+        self.error.as_ref().is_some_and(is_hopeless)
+    }
+}
+
 /// The ServiceProviderConfig (RFC 7643 §5), as far as it changes what we do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -243,7 +252,10 @@ impl Client {
 /// there, or not SCIM, says nothing about the others.
 fn is_hopeless(error: &ScimError) -> bool {
     match error.class() {
-        ErrorClass::Authentication | ErrorClass::Transient | ErrorClass::RateLimited => true,
+        ErrorClass::Authentication
+        | ErrorClass::Transient
+        | ErrorClass::RateLimited
+        | ErrorClass::Closed => true,
         ErrorClass::Unreachable => !matches!(error, ScimError::NotScim { .. }),
         ErrorClass::Conflict
         | ErrorClass::Gone

@@ -139,6 +139,10 @@ pub enum ScimError {
         /// The HTTP status.
         status: u16,
     },
+    /// The connection was closed before the request was sent: it was given
+    /// another configuration, or the operator stops.
+    #[error("the connection was closed before the request was sent")]
+    Closed,
     /// The id cannot be addressed: empty, `.`, `..` or too long.
     #[error("the id cannot be used in a URL")]
     UnusableId,
@@ -163,6 +167,8 @@ pub enum ErrorClass {
     Rejected,
     /// The server does not offer the operation.
     Unsupported,
+    /// Nothing was sent, and nothing is wrong: look at the connection again.
+    Closed,
 }
 
 impl ScimError {
@@ -188,6 +194,7 @@ impl ScimError {
             | Self::ReplyLost(_)
             | Self::ReplyTooLarge => ErrorClass::Transient,
             Self::NotImplemented => ErrorClass::Unsupported,
+            Self::Closed => ErrorClass::Closed,
             Self::Connect(_)
             | Self::AddressRefused
             | Self::NotScim { .. }
@@ -217,6 +224,7 @@ impl ScimError {
             | Self::PayloadTooLarge
             | Self::Connect(_)
             | Self::AddressRefused
+            | Self::Closed
             | Self::UnusableId => false,
         }
     }

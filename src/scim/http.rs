@@ -152,7 +152,9 @@ impl Transport {
             let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
             request = request.body(bytes);
         }
-        let _permit = self.limiter.acquire().await;
+        let Some(_permit) = self.limiter.acquire().await else {
+            return Err(ScimError::Closed);
+        };
         self.requests.fetch_add(1, Ordering::Relaxed);
         let started = tokio::time::Instant::now();
         let response = request.send().await.map_err(transport_error);

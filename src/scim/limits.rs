@@ -14,7 +14,7 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 /// The longest pause a server can impose; more is taken for a mistake.
@@ -70,6 +70,7 @@ pub struct Limiter {
     slots: Arc<Semaphore>,
     rate: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
     pause: Mutex<Pause>,
+    closed: watch::Sender<bool>,
     by_rate: AtomicU64,
     by_pause: AtomicU64,
     pauses: AtomicU64,
@@ -112,16 +113,33 @@ impl Limiter {
             slots: Arc::new(Semaphore::new(slots as usize)),
             rate: RateLimiter::direct_with_clock(quota, TokioClock),
             pause: Mutex::default(),
+            closed: watch::Sender::new(false),
             by_rate: AtomicU64::new(0),
             by_pause: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
         }
     }
 
+    /// Lets nobody through any more: those who wait now and those who come
+    /// later get no permit. What is in flight is not touched.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
     /// Waits for a slot, for the end of a pause and for the rate, in the order
-    /// of asking. Cancel safe: what was not granted is not used up.
-    pub async fn acquire(&self) -> Permit {
-        // The semaphore is never closed; were it, the rate still holds.
+    /// of asking; `None` once the limiter is closed. Cancel safe: what was not
+    /// granted is not used up.
+    pub async fn acquire(&self) -> Option<Permit> {
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => None,
+            permit = self.granted() => Some(permit),
+        }
+    }
+
+    async fn granted(&self) -> Permit {
+        // The semaphore itself is never closed; were it, the rate still holds.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         let (mut paused, mut limited) = (false, false);
         loop {
@@ -233,6 +251,30 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(1), limiter.acquire())
             .await
             .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_limiter_sends_those_away_who_wait_and_those_who_come() {
+        let limiter = Arc::new(Limiter::new(Limits {
+            requests_per_second: 1000,
+            max_in_flight: 1,
+        }));
+        let in_flight = limiter.acquire().await.unwrap();
+        let waiting = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.acquire().await.is_some() }
+        });
+        tokio::task::yield_now().await;
+        limiter.close();
+        assert!(
+            !waiting.await.unwrap(),
+            "the one that waited was let through"
+        );
+        drop(in_flight);
+        assert!(
+            limiter.acquire().await.is_none(),
+            "a slot is free, and closed"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -449,3 +449,53 @@ fn nobody_is_found_among_nobody() {
         ],
     );
 }
+
+#[test]
+fn what_a_resource_that_is_gone_left_behind_may_be_taken_over() {
+    let left = |mut candidates: Candidates| {
+        candidates.orphaned.insert(OTHER.into());
+        candidates
+    };
+    let adopt = |account: Observed| Candidates {
+        adopt: Some(account),
+        ..Candidates::default()
+    };
+    assert_outcomes(
+        MARK,
+        vec![
+            (
+                left(named(&[ada(Some(OTHER))])),
+                NOTHING,
+                Identity::Adopted(ada(Some(OTHER))),
+                "the resource was renamed in Git: the same person, no policy needed",
+            ),
+            (
+                named(&[ada(Some(OTHER))]),
+                EVERYTHING_BUT_ID,
+                Identity::OwnedByOther,
+                "its resource is still declared",
+            ),
+            (
+                left(named(&[ada(Some(ELSEWHERE))])),
+                EVERYTHING_BUT_ID,
+                Identity::OwnedByOther,
+                "the mark of another owner is nobody's to call orphaned",
+            ),
+            (
+                left(named(&[
+                    ada(Some(OTHER)),
+                    account("3", "ada@example.com", None),
+                ])),
+                NOTHING,
+                Identity::Ambiguous,
+                "two accounts are never guessed between",
+            ),
+            (
+                left(adopt(bob(Some(OTHER)))),
+                BY_ID,
+                Identity::Adopted(bob(Some(OTHER))),
+                "named by id",
+            ),
+        ],
+    );
+}
