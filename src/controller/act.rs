@@ -291,6 +291,7 @@ pub async fn archive(
             let change = Change {
                 attribute: "active".into(),
                 path,
+                unseen: false,
                 to: Some(false.into()),
             };
             put_merged(ready, &account.id, &[change]).await?

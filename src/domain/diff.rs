@@ -18,6 +18,9 @@ pub struct Change {
     pub attribute: String,
     /// Where it goes.
     pub path: AttributePath,
+    /// It lies in an element that we wrote and that the backend never returns, so that nobody can
+    /// see whether the element is there.
+    pub unseen: bool,
     /// The new value; `None` clears it.
     pub to: Option<Value>,
 }
@@ -45,6 +48,7 @@ pub fn changes(
     let mut changes = Vec::new();
     for (name, attribute) in profile.iter() {
         let wanted = desired.attributes.get(name);
+        let sight = Sight::of(&attribute.path, observed, profile, knowledge);
         let seen = observed.attributes.get(name);
         let to = match (wanted, seen) {
             (Some(wanted), Some(seen))
@@ -70,7 +74,8 @@ pub fn changes(
             (None, None)
                 if knowledge.managed.contains(name)
                     && knowledge.spec_changed
-                    && !knowledge.echoed.contains(name) =>
+                    && !knowledge.echoed.contains(name)
+                    && sight != Sight::Absent =>
             {
                 None
             }
@@ -79,10 +84,48 @@ pub fn changes(
         changes.push(Change {
             attribute: name.to_owned(),
             path: attribute.path.clone(),
+            unseen: sight == Sight::Unseen,
             to,
         });
     }
     changes
+}
+
+/// What is known of the element that holds a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// It is there, or the value needs none.
+    Present,
+    /// It is not there: never written by us, or something of it would show and does not.
+    Absent,
+    /// We wrote it, and nothing that we wrote of it is ever returned.
+    Unseen,
+}
+
+impl Sight {
+    fn of(
+        path: &AttributePath,
+        observed: &Observed,
+        profile: &Profile,
+        knowledge: Knowledge<'_>,
+    ) -> Self {
+        let container = path.container();
+        if container.selector.is_none() || observed.elements.contains(&container.to_string()) {
+            return Self::Present;
+        }
+        let mut ours = profile
+            .iter()
+            .filter(|(name, attribute)| {
+                knowledge.managed.contains(*name) && attribute.path.is_in(&container)
+            })
+            .map(|(name, _)| name)
+            .peekable();
+        if ours.peek().is_some() && ours.all(|name| !knowledge.echoed.contains(name)) {
+            Self::Unseen
+        } else {
+            Self::Absent
+        }
+    }
 }
 
 fn same(rule: Rule, wanted: &Value, seen: &Value, exactly: bool) -> bool {
@@ -101,11 +144,19 @@ fn same(rule: Rule, wanted: &Value, seen: &Value, exactly: bool) -> bool {
     }
 }
 
-/// A PATCH of one operation per explicit path (RFC 7644 §3.5.2).
+/// A PATCH of one operation per explicit path (RFC 7644 §3.5.2); never empty, unless `changes` is.
 ///
-/// Three shapes that servers agree on: an element that is absent is added whole on its bare
+/// Four shapes that servers agree on: an element that is absent is added whole on its bare
 /// attribute, since a filter that matches nothing is `noTarget`; one that loses its last value is
 /// removed whole, since removing `.value` leaves `{"type": …}`; a `manager` is written as an object.
+///
+/// The fourth is for an element that we wrote and that is never returned: it is removed by its
+/// filter and added again, both in the one atomic request. An `add` alone makes a second element
+/// of the type. A `replace` on the filtered path would keep what others put into the element, but a
+/// server that never returns a thing may as well have dropped it; there the filter matches nothing,
+/// the answer must be 400 `noTarget` (§3.5.2.3), and every other change of the request would be
+/// refused with it, again and again. A *removal* that matches nothing is no error by §3.5.2.2, and
+/// is a success on the servers of `tests/scim-servers`; clearing such an element relies on the same.
 pub fn patch(
     changes: &[Change],
     desired: &Desired,
@@ -113,18 +164,19 @@ pub fn patch(
     profile: &Profile,
 ) -> Patch {
     let mut ops = Vec::new();
-    let mut whole: BTreeMap<String, (AttributePath, Map<String, Value>)> = BTreeMap::new();
+    let mut whole: BTreeMap<String, (AttributePath, bool)> = BTreeMap::new();
     let mut removed = BTreeSet::new();
     for change in changes {
         let container = change.path.container();
         let key = container.to_string();
-        let element_absent = container.selector.is_some() && !observed.elements.contains(&key);
-        match (&change.to, &change.path.sub) {
-            (Some(value), Some(sub)) if element_absent => {
-                let (_, element) = whole.entry(key).or_insert_with(|| (container, Map::new()));
-                element.insert(sub.clone(), value.clone());
-            }
-            (Some(value), Some(sub)) if sub == "value" && container.selector.is_none() => {
+        let element = container.selector.is_some() && change.path.sub.is_some();
+        if element && !observed.elements.contains(&key) {
+            let (_, unseen) = whole.entry(key).or_insert((container, false));
+            *unseen |= change.unseen;
+            continue;
+        }
+        match &change.to {
+            Some(value) if names_value(&change.path) => {
                 ops.push(set(
                     &change.attribute,
                     observed,
@@ -132,36 +184,35 @@ pub fn patch(
                     json!({"value": value}),
                 ));
             }
-            (Some(value), _) => ops.push(set(
+            Some(value) => ops.push(set(
                 &change.attribute,
                 observed,
                 change.path.to_string(),
                 value.clone(),
             )),
-            (None, Some(sub)) if container.selector.is_some() || sub == "value" => {
-                if !element_absent && keeps_nothing(&container, desired, observed, changes, profile)
-                {
-                    if removed.insert(key.clone()) {
-                        ops.push(PatchOp::Remove { path: key });
-                    }
-                } else if !element_absent {
-                    ops.push(PatchOp::Remove {
-                        path: change.path.to_string(),
-                    });
+            None if (element || names_value(&change.path))
+                && keeps_nothing(&container, desired, observed, changes, profile) =>
+            {
+                if removed.insert(key.clone()) {
+                    ops.push(PatchOp::Remove { path: key });
                 }
             }
-            (None, _) => ops.push(PatchOp::Remove {
+            None => ops.push(PatchOp::Remove {
                 path: change.path.to_string(),
             }),
         }
     }
-    for (container, mut element) in whole.into_values() {
-        if let Some(kind) = &container.selector {
-            element.insert("type".into(), json!(kind));
+    let mut room = Vec::new();
+    for (path, (container, unseen)) in whole {
+        let Some(element) = whole_element(&container, desired, profile) else {
+            ops.push(PatchOp::Remove { path });
+            continue;
+        };
+        if unseen {
+            room.push(PatchOp::Remove { path });
         }
         let bare = AttributePath {
             selector: None,
-            sub: None,
             ..container
         };
         ops.push(PatchOp::Add {
@@ -170,8 +221,38 @@ pub fn patch(
         });
     }
     // Removals last: a server that drops an emptied element would answer noTarget to what follows.
+    // Only what makes room for an element comes before it.
     ops.sort_by_key(|op| matches!(op, PatchOp::Remove { .. }));
-    Patch(ops)
+    room.extend(ops);
+    Patch(room)
+}
+
+/// Whether a path names the `value` of a single complex attribute, such as `manager`. It is what
+/// the attribute is; whatever else the attribute holds describes it (RFC 7643 §2.4, §4.3).
+fn names_value(path: &AttributePath) -> bool {
+    path.selector.is_none() && path.sub.as_deref() == Some("value")
+}
+
+/// Everything desired of an element, changed or not: an added element has nothing yet. `None` when
+/// nothing is.
+fn whole_element(
+    container: &AttributePath,
+    desired: &Desired,
+    profile: &Profile,
+) -> Option<Map<String, Value>> {
+    let mut element: Map<String, Value> = profile
+        .iter()
+        .filter(|(_, attribute)| attribute.path.is_in(container))
+        .filter_map(|(name, attribute)| {
+            let value = desired.attributes.get(name)?;
+            Some((attribute.path.sub.clone()?, value.clone()))
+        })
+        .collect();
+    if element.is_empty() {
+        return None;
+    }
+    element.insert("type".into(), json!(container.selector));
+    Some(element)
 }
 
 fn set(attribute: &str, observed: &Observed, path: String, value: Value) -> PatchOp {
@@ -182,8 +263,8 @@ fn set(attribute: &str, observed: &Observed, path: String, value: Value) -> Patc
     }
 }
 
-/// Whether an element has no value left that we want, or that somebody else put there; a `primary`
-/// alone says nothing.
+/// Whether an element has no value left that we want, or that somebody else put there, be it where
+/// the profile speaks of it or where it does not; a `primary` alone says nothing.
 fn keeps_nothing(
     container: &AttributePath,
     desired: &Desired,
@@ -196,10 +277,12 @@ fn keeps_nothing(
             && !name.ends_with(".primary")
             && !changes.iter().any(|change| change.attribute == name)
     };
-    !profile.iter().any(|(name, attribute)| {
-        attribute.path.container() == *container
-            && (desired.attributes.contains_key(name) || theirs(name))
-    })
+    let foreign = observed.extra.contains(&container.to_string());
+    !foreign
+        && !profile.iter().any(|(name, attribute)| {
+            attribute.path.is_in(container)
+                && (desired.attributes.contains_key(name) || theirs(name))
+        })
 }
 
 /// The body of a POST: everything desired at its path, with the schemas used (RFC 7643 §3).
@@ -214,12 +297,23 @@ pub fn create_body(desired: &Desired, profile: &Profile) -> Value {
 }
 
 /// Applies changes to a resource that was just read: GET, merge, PUT, for servers without PATCH.
-/// What we do not own is kept as it was.
+/// What we do not own is kept as it was, except what describes a value that is no longer there: the
+/// `$ref` and the name of a former manager, sent back beside the id of the new one, would
+/// contradict it.
 pub fn merge_into(resource: &mut Value, changes: &[Change]) {
     for change in changes {
         match &change.to {
             Some(value) => change.path.write(resource, value.clone()),
             None => change.path.clear(resource),
+        }
+        if names_value(&change.path) {
+            for description in ["$ref", "display", "displayName"] {
+                let path = AttributePath {
+                    sub: Some(description.into()),
+                    ..change.path.clone()
+                };
+                path.clear(resource);
+            }
         }
     }
     if let Some(object) = resource.as_object_mut() {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::profile::Profile;
+use crate::scim::path::AttributePath;
 use crate::scim::types;
 
 /// One account as last seen.
@@ -24,6 +25,9 @@ pub struct Observed {
     pub attributes: BTreeMap<String, Value>,
     /// Elements that exist (`emails[type eq "work"]`), since an absent one cannot be patched into.
     pub elements: BTreeSet<String>,
+    /// The elements among them with a sub-attribute that the profile does not speak of, such as
+    /// `addresses[type eq "work"].formatted`: removing one whole would take what is not ours.
+    pub extra: BTreeSet<String>,
 }
 
 impl Observed {
@@ -37,14 +41,25 @@ impl Observed {
             version: types::version_of(resource).map(str::to_owned),
             ..Self::default()
         };
+        // `type` says which element it is, and `primary` alone says nothing.
+        let mut known: BTreeMap<String, (AttributePath, Vec<&str>)> = BTreeMap::new();
         for (name, attribute) in profile.iter() {
             if let Some(value) = attribute.path.read(resource) {
                 seen.attributes.insert(name.to_owned(), value.clone());
             }
             let container = attribute.path.container();
             if container.selector.is_some() && container.element_exists(resource) {
-                seen.elements.insert(container.to_string());
+                let (_, subs) = known
+                    .entry(container.to_string())
+                    .or_insert_with(|| (container, vec!["type", "primary"]));
+                subs.extend(attribute.path.sub.as_deref());
             }
+        }
+        for (key, (container, subs)) in known {
+            if container.holds_more_than(&subs, resource) {
+                seen.extra.insert(key.clone());
+            }
+            seen.elements.insert(key);
         }
         if let Some(active) = seen.active {
             seen.attributes.insert("active".into(), Value::Bool(active));
@@ -52,7 +67,8 @@ impl Observed {
         Some(seen)
     }
 
-    /// Whether two sightings tell the same story; versions do not count.
+    /// Whether two sightings tell the same story. Versions do not count, nor does what the profile
+    /// does not speak of: it only words a later removal, and is no reason to look at a person again.
     pub fn same_state(&self, other: &Self) -> bool {
         let Self {
             id,
@@ -62,6 +78,7 @@ impl Observed {
             version: _,
             attributes,
             elements,
+            extra: _,
         } = self;
         *id == other.id
             && *external_id == other.external_id
@@ -71,3 +88,7 @@ impl Observed {
             && *elements == other.elements
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

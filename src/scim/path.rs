@@ -91,6 +91,21 @@ impl AttributePath {
             ..self.clone()
         }
     }
+
+    /// Whether `container` is this path's [`container`](Self::container).
+    #[must_use]
+    pub fn is_in(&self, container: &Self) -> bool {
+        let Self {
+            schema,
+            attribute,
+            selector,
+            sub: _,
+        } = self;
+        container.sub.is_none()
+            && *schema == container.schema
+            && *attribute == container.attribute
+            && *selector == container.selector
+    }
 }
 
 impl FromStr for AttributePath {

@@ -67,6 +67,22 @@ impl AttributePath {
         }
     }
 
+    /// Whether an element of the selected type has a value in another
+    /// sub-attribute than `known`. Without a selector there is no element.
+    #[must_use]
+    pub fn holds_more_than(&self, known: &[&str], resource: &Value) -> bool {
+        let (Some(selector), Some(attribute)) = (&self.selector, self.attribute_of(resource))
+        else {
+            return false;
+        };
+        let more = |(name, value): (&String, &Value)| {
+            present(value).is_some() && !known.iter().any(|sub| sub.eq_ignore_ascii_case(name))
+        };
+        elements(attribute, selector)
+            .filter_map(Value::as_object)
+            .any(|members| members.iter().any(more))
+    }
+
     /// Sets the value at this path, creating what lies between: the extension
     /// object (named in `schemas`, where the resource has that list), the
     /// complex value, the element `{type: x}`. A value in the way that is of

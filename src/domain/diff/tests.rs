@@ -225,31 +225,224 @@ fn patches_are_minimal_and_of_the_shapes_that_servers_agree_on() {
 
 #[test]
 fn an_element_that_keeps_something_of_somebody_else_is_not_removed_whole() {
-    let old = wanted(&[("addresses.work.country", json!("GB"))]);
-    let mail = wanted(&[("emails.work", json!("a@x"))]);
-    let nothing = wanted(&[]);
-    for (old, pointer, value, path, why) in [
+    let address = || wanted(&[("addresses.work.country", json!("GB"))]);
+    let mail = || wanted(&[("emails.work", json!("a@x"))]);
+    let primary = || {
+        wanted(&[
+            ("emails.work", json!("a@x")),
+            ("emails.work.primary", json!(true)),
+        ])
+    };
+    let (work, mails) = (r#"addresses[type eq "work"]"#, r#"emails[type eq "work"]"#);
+    for (old, pointer, value, removed, why) in [
         (
-            &old,
+            address(),
             "/addresses/0/locality",
             json!("Bath"),
-            r#"addresses[type eq "work"].country"#,
+            vec![format!("{work}.country")],
             "the town is not ours",
         ),
         (
-            &mail,
+            address(),
+            "/addresses/0/formatted",
+            json!("Bath, GB"),
+            vec![format!("{work}.country")],
+            "no profile speaks of formatted, and it is not ours",
+        ),
+        (
+            mail(),
+            "/emails/0/display",
+            json!("Ada"),
+            vec![format!("{mails}.value")],
+            "no profile speaks of display, and it is not ours",
+        ),
+        (
+            primary(),
+            "/emails/0/display",
+            json!("Ada"),
+            vec![format!("{mails}.value"), format!("{mails}.primary")],
+            "of what is ours, everything goes",
+        ),
+        (
+            mail(),
             "/emails/0/primary",
             json!(true),
-            r#"emails[type eq "work"]"#,
+            vec![mails.to_owned()],
             "primary alone is a husk",
         ),
+        (
+            mail(),
+            "/emails/0/display",
+            json!(""),
+            vec![mails.to_owned()],
+            "an empty text is no value (RFC 7643 §2.5)",
+        ),
     ] {
-        let got = operations(old, &nothing, &rfc(), |body| {
+        let change = |body: &mut Value| {
             let (parent, key) = pointer.rsplit_once('/').unwrap();
             body.pointer_mut(parent).unwrap()[key] = value.clone();
-        });
-        assert_eq!(got, json!([{"op": "remove", "path": path}]), "{why}");
+        };
+        let expected: Vec<_> = removed
+            .iter()
+            .map(|path| json!({"op": "remove", "path": path}))
+            .collect();
+        let got = operations(&old, &wanted(&[]), &rfc(), change);
+        assert_eq!(got, json!(expected), "{why}");
     }
+}
+
+/// The operations for an account made from `old`, on a backend that never returns `hidden` and now
+/// shows the account as `change` left it.
+fn blind_operations(
+    old: &Desired,
+    new: &Desired,
+    hidden: &[&str],
+    managed: &BTreeSet<String>,
+    change: impl Fn(&mut Value),
+) -> Value {
+    let profile = rfc();
+    let mut body = resource(old, &profile);
+    for name in hidden {
+        profile.get(name).unwrap().path.clear(&mut body);
+    }
+    change(&mut body);
+    let mut echoed = everything(&profile);
+    echoed.retain(|name| !hidden.contains(&name.as_str()));
+    let knowledge = Knowledge {
+        managed,
+        echoed: &echoed,
+        spec_changed: true,
+    };
+    let observed = seen(&body, &profile);
+    let changes = changes(new, &observed, &profile, knowledge);
+    let patch = patch(&changes, new, &observed, &profile);
+    assert_eq!(patch.is_empty(), changes.is_empty());
+    serde_json::to_value(patch).unwrap()["Operations"].clone()
+}
+
+#[test]
+fn an_element_that_is_never_returned_is_neither_doubled_nor_kept_for_ever() {
+    let phone = |number: &str| ("phoneNumbers.mobile", json!(number));
+    let mail = || ("emails.work", json!("a@x"));
+    let primary = || ("emails.work.primary", json!(true));
+    let country = || ("addresses.work.country", json!("GB"));
+    let town = || ("addresses.work.locality", json!("Bath"));
+    let (mobile, work) = (
+        r#"phoneNumbers[type eq "mobile"]"#,
+        r#"addresses[type eq "work"]"#,
+    );
+    let add = |attribute: &str, element: Value| json!({"op": "add", "path": attribute, "value": [element]});
+    let remove = |path: &str| json!({"op": "remove", "path": path});
+    let mobile_of = |number: &str| add("phoneNumbers", json!({"type": "mobile", "value": number}));
+    let no_mail = |body: &mut Value| drop(body.as_object_mut().unwrap().remove("emails"));
+    let nothing = |_: &mut Value| {};
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    for (old, new, hidden, change, expected, why) in [
+        (
+            vec![phone("+441")],
+            vec![phone("+442")],
+            vec!["phoneNumbers.mobile"],
+            &nothing as Change<'_>,
+            json!([remove(mobile), mobile_of("+442")]),
+            "an add alone would leave two mobiles",
+        ),
+        (
+            vec![phone("+441")],
+            vec![],
+            vec!["phoneNumbers.mobile"],
+            &nothing,
+            json!([remove(mobile)]),
+            "cleared though nobody can see it",
+        ),
+        (
+            vec![],
+            vec![phone("+441")],
+            vec!["phoneNumbers.mobile"],
+            &nothing,
+            json!([mobile_of("+441")]),
+            "never ours: there is nothing of ours to replace",
+        ),
+        (
+            vec![country(), town()],
+            vec![town()],
+            vec!["addresses.work.country", "addresses.work.locality"],
+            &nothing,
+            json!([
+                remove(work),
+                add("addresses", json!({"type": "work", "locality": "Bath"}))
+            ]),
+            "the town stays, the country goes",
+        ),
+        (
+            vec![country()],
+            vec![country(), town()],
+            vec!["addresses.work.country", "addresses.work.locality"],
+            &nothing,
+            json!([
+                remove(work),
+                add(
+                    "addresses",
+                    json!({"type": "work", "country": "GB", "locality": "Bath"})
+                )
+            ]),
+            "one element, old and new values in it",
+        ),
+        (
+            vec![country(), town()],
+            vec![country()],
+            vec!["addresses.work.locality"],
+            &nothing,
+            json!([remove(&format!("{work}.locality"))]),
+            "the element shows, its town does not",
+        ),
+        (
+            vec![mail(), primary()],
+            vec![mail(), primary()],
+            vec!["emails.work.primary"],
+            &no_mail,
+            json!([add(
+                "emails",
+                json!({"type": "work", "value": "a@x", "primary": true})
+            )]),
+            "the address would show: somebody removed the element, and there is none to remove",
+        ),
+        (
+            vec![mail(), primary()],
+            vec![],
+            vec!["emails.work.primary"],
+            &no_mail,
+            json!([]),
+            "the address would show: the element is gone, and its primary with it",
+        ),
+    ] {
+        let (old, new) = (wanted(&old), wanted(&new));
+        let got = blind_operations(&old, &new, &hidden, &names(&old), change);
+        assert_eq!(got, expected, "{why}");
+    }
+}
+
+#[test]
+fn what_comes_back_without_its_element_is_added_with_all_that_is_desired_of_it() {
+    let both = wanted(&[
+        ("emails.work", json!("a@x")),
+        ("emails.work.primary", json!(true)),
+    ]);
+    let profile = rfc();
+    let observed = seen(&resource(&wanted(&[]), &profile), &profile);
+    let (managed, mut echoed) = (names(&both), everything(&profile));
+    echoed.remove("emails.work.primary");
+    let knowledge = Knowledge {
+        managed: &managed,
+        echoed: &echoed,
+        spec_changed: false,
+    };
+    let drift = changes(&both, &observed, &profile, knowledge);
+    assert_eq!(drift.len(), 1, "primary does not show, so it is no drift");
+    assert_eq!(
+        serde_json::to_value(patch(&drift, &both, &observed, &profile)).unwrap()["Operations"],
+        json!([{"op": "add", "path": "emails", "value": [{"type": "work", "value": "a@x", "primary": true}]}]),
+        "it went with the element all the same"
+    );
 }
 
 #[test]
@@ -635,6 +828,59 @@ fn a_merge_keeps_what_is_foreign_and_drops_meta() {
 }
 
 #[test]
+fn a_merge_drops_what_described_the_former_manager() {
+    let manager = |id: Option<&str>| {
+        let pairs: Vec<_> = id.map(|id| ("manager", json!(id))).into_iter().collect();
+        wanted(&pairs)
+    };
+    let former = || json!({"value": "7", "$ref": "https://x/Users/7", "displayName": "Bob", "display": "Bob", "since": "1833"});
+    for (before, wanted, after, why) in [
+        (
+            former(),
+            manager(Some("8")),
+            json!({"value": "8", "since": "1833"}),
+            "the reference and the name were the former's",
+        ),
+        (
+            json!({"Value": "7", "$REF": "https://x/Users/7", "DisplayName": "Bob"}),
+            manager(Some("8")),
+            json!({"Value": "8"}),
+            "names ignore case (RFC 7643 §2.1)",
+        ),
+        (
+            json!("7"),
+            manager(Some("8")),
+            json!({"value": "8"}),
+            "a manager sent as a string",
+        ),
+        (
+            former(),
+            manager(Some("7")),
+            former(),
+            "the manager is the same, so nothing is touched",
+        ),
+        (
+            json!({"value": "7", "displayName": "Bob"}),
+            manager(None),
+            Value::Null,
+            "a name without a manager would be a husk",
+        ),
+    ] {
+        let mut body = resource(&manager(Some("7")), &rfc());
+        body[EXT]["manager"] = before;
+        let (managed, echoed) = (names(&manager(Some("7"))), everything(&rfc()));
+        let knowledge = Knowledge {
+            managed: &managed,
+            echoed: &echoed,
+            spec_changed: true,
+        };
+        let observed = seen(&body, &rfc());
+        merge_into(&mut body, &changes(&wanted, &observed, &rfc(), knowledge));
+        assert_eq!(body[EXT]["manager"], after, "{why}");
+    }
+}
+
+#[test]
 fn what_is_assumed_is_told_without_a_version() {
     let old = wanted(&[("phoneNumbers.mobile", json!("+441"))]);
     let new = wanted(&[
@@ -667,6 +913,7 @@ fn what_is_assumed_is_told_without_a_version() {
         version: None,
         attributes: new.attributes,
         elements: [r#"addresses[type eq "work"]"#.to_owned()].into(),
+        extra: BTreeSet::new(),
     };
     assert_eq!(after, expected);
 }

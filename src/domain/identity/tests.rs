@@ -420,6 +420,12 @@ fn a_name_is_taken_over_only_as_far_as_policy_allows() {
                 "somebody else altogether",
             ),
             (
+                named(&[bob(Some(MARK))]),
+                BY_USER_NAME,
+                Identity::Nobody,
+                "found by another name: its mark was not asked for",
+            ),
+            (
                 named(&[nameless]),
                 EVERYTHING_BUT_ID,
                 Identity::Nobody,
@@ -495,6 +501,31 @@ fn what_a_resource_that_is_gone_left_behind_may_be_taken_over() {
                 BY_ID,
                 Identity::Adopted(bob(Some(OTHER))),
                 "named by id",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_account_with_our_own_mark_stays_ours_under_a_new_external_id() {
+    let recorded = |account: Observed| Candidates {
+        recorded: Some(account),
+        ..Candidates::default()
+    };
+    assert_outcomes(
+        "hr-7",
+        vec![
+            (
+                recorded(ada(Some(MARK))),
+                NOTHING,
+                Identity::Ours(ada(Some(MARK))),
+                "marked before the spec chose another",
+            ),
+            (
+                recorded(ada(Some(OTHER))),
+                NOTHING,
+                Identity::OwnedByOther,
+                "another resource's mark stays another's",
             ),
         ],
     );

@@ -548,6 +548,50 @@ fn what_the_spec_cannot_know_comes_from_the_subject() {
     assert!(!archived.active, "an archived user is a valid one");
 }
 
+#[test]
+fn nobody_can_write_the_mark_of_another_resource() {
+    let rule = "must not begin with scim-operator:, which marks the accounts of other resources";
+    for (mark, ok, why) in [
+        (
+            "scim-operator:ns/cybsafe:team/grace",
+            false,
+            "another resource",
+        ),
+        ("scim-operator:prod:team/ada", false, "another operator"),
+        (
+            "SCIM-Operator:ns/cybsafe:team/grace",
+            false,
+            "a backend may ignore case",
+        ),
+        ("scim-operator:ns/cybsafe:team/ada", true, "one's own mark"),
+        ("hr-7", true, "another system's"),
+    ] {
+        let outcome = cybsafe(with("/externalId", json!(mark)));
+        match ok {
+            true => assert!(outcome.is_ok(), "{why}"),
+            false => assert_fires(outcome, "spec.externalId", rule, why),
+        }
+    }
+}
+
+#[test]
+fn a_time_that_no_parser_takes_is_a_violation() {
+    let rule = "must be a time as in RFC 3339, such as 2027-01-31T18:00:00Z";
+    for (time, ok, why) in [
+        ("2027-01-31T18:00:00Z", true, "as it should be"),
+        ("2027-01-31T18:00:00+01:00", true, "with an offset"),
+        ("2026-01-01T00:00:00+99:99", false, "no such offset"),
+        ("2030-02-31T00:00:00Z", false, "no such day"),
+        ("tomorrow", false, "a word"),
+    ] {
+        let outcome = cybsafe(with("/validUntil", json!(time)));
+        match ok {
+            true => assert!(outcome.is_ok(), "{why}"),
+            false => assert_fires(outcome, "spec.validUntil", rule, why),
+        }
+    }
+}
+
 /// A spec that breaks every kind of rule, each with this text.
 fn broken_with(text: &str) -> Value {
     json!({
