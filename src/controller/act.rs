@@ -251,14 +251,30 @@ async fn update(
     };
     let answer: Option<Value> = match patched {
         Some(answer) => answer,
-        None => put_merged(ready, &account.id, changes).await?,
+        None => {
+            let mut all = {
+                let directory = connection.directory();
+                diff::hidden(desired, account, &ready.profile, directory.echoed())
+            };
+            all.extend_from_slice(changes);
+            put_merged(ready, &account.id, &all).await?
+        }
     };
     let seen = answer
         .as_ref()
         .and_then(|resource| Observed::read(resource, &ready.profile));
-    let after = seen.unwrap_or_else(|| diff::assume(account, changes, desired, &ready.profile));
-    connection.directory().put(after.clone());
-    Ok(after)
+    let mut directory = connection.directory();
+    Ok(match seen {
+        Some(after) => {
+            directory.put(after.clone());
+            after
+        }
+        None => {
+            let after = diff::assume(account, changes, desired, &ready.profile);
+            directory.put_assumed(after.clone());
+            after
+        }
+    })
 }
 
 /// Archives an account: `active: false`.
@@ -301,6 +317,7 @@ pub async fn archive(
     let seen = answer
         .as_ref()
         .and_then(|resource| Observed::read(resource, &ready.profile));
+    let shown = seen.is_some();
     let mut after = seen.unwrap_or_else(|| account.clone());
     if answer.is_some() && after.active == Some(true) {
         connection.directory().put(after);
@@ -312,7 +329,11 @@ pub async fn archive(
     }
     after.active = Some(false);
     after.attributes.insert("active".into(), false.into());
-    connection.directory().put(after);
+    if shown {
+        connection.directory().put(after);
+    } else {
+        connection.directory().put_assumed(after);
+    }
     Ok(())
 }
 

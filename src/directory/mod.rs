@@ -131,6 +131,14 @@ impl Directory {
         self.insert(observed, step);
     }
 
+    /// Records what a write that was answered without a body must have come to. It teaches nothing
+    /// of what the backend returns.
+    pub fn put_assumed(&mut self, assumed: Observed) {
+        let echoed = self.echoed.clone();
+        self.put(assumed);
+        self.echoed = echoed;
+    }
+
     /// Records that an account is gone: deleted by us, or 404 by id.
     pub fn remove(&mut self, id: &str) {
         self.step += 1;
@@ -305,6 +313,18 @@ mod tests {
         assert_eq!(directory.by_user_name("ada.new").len(), 1);
         assert_eq!(directory.by_id("2"), Known::Unknown);
         assert!(matches!(directory.by_id("3"), Known::Present(_)));
+    }
+
+    #[test]
+    fn what_is_only_assumed_teaches_nothing_of_what_is_returned() {
+        let mut directory = Directory::default();
+        let mut assumed = account("1", "ada");
+        assumed.attributes.insert("title".into(), "Countess".into());
+        directory.put_assumed(assumed.clone());
+        assert!(directory.echoed().is_empty());
+        assert_eq!(directory.by_id("1"), Known::Present(assumed.clone()));
+        directory.put(assumed);
+        assert!(directory.echoed().contains("title"));
     }
 
     #[test]

@@ -296,6 +296,28 @@ pub fn create_body(desired: &Desired, profile: &Profile) -> Value {
     body
 }
 
+/// What a PUT has to say besides the changes: values of ours that a GET does not show. Left out, they
+/// would be cleared.
+pub fn hidden(
+    desired: &Desired,
+    observed: &Observed,
+    profile: &Profile,
+    echoed: &BTreeSet<String>,
+) -> Vec<Change> {
+    let shown = |name: &str| observed.attributes.contains_key(name) || echoed.contains(name);
+    let hidden = profile.iter().filter(|(name, _)| !shown(name));
+    let ours = hidden.filter_map(|(name, attribute)| {
+        let value = desired.attributes.get(name)?;
+        Some(Change {
+            attribute: name.to_owned(),
+            path: attribute.path.clone(),
+            unseen: false,
+            to: Some(value.clone()),
+        })
+    });
+    ours.collect()
+}
+
 /// Applies changes to a resource that was just read: GET, merge, PUT, for servers without PATCH.
 /// What we do not own is kept as it was, except what describes a value that is no longer there: the
 /// `$ref` and the name of a former manager, sent back beside the id of the new one, would

@@ -828,6 +828,28 @@ fn a_merge_keeps_what_is_foreign_and_drops_meta() {
 }
 
 #[test]
+fn a_merged_put_says_again_what_a_get_does_not_show() {
+    let profile = rfc();
+    let desired = wanted(&[("title", json!("Countess")), ("displayName", json!("Ada"))]);
+    let mut observed = Observed::default();
+    observed
+        .attributes
+        .insert("displayName".into(), json!("Ada"));
+    let echoed = BTreeSet::from(["displayName".to_owned()]);
+    let names = |echoed: &BTreeSet<String>| -> Vec<String> {
+        let hidden = hidden(&desired, &observed, &profile, echoed);
+        hidden.into_iter().map(|change| change.attribute).collect()
+    };
+    assert!(names(&echoed).contains(&"title".to_owned()));
+    assert!(!names(&echoed).contains(&"displayName".to_owned()));
+    let shown = BTreeSet::from(["displayName".to_owned(), "title".to_owned()]);
+    assert!(
+        !names(&shown).contains(&"title".to_owned()),
+        "cleared outside, not hidden"
+    );
+}
+
+#[test]
 fn a_merge_drops_what_described_the_former_manager() {
     let manager = |id: Option<&str>| {
         let pairs: Vec<_> = id.map(|id| ("manager", json!(id))).into_iter().collect();

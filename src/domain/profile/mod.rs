@@ -83,6 +83,12 @@ pub enum MappingError {
     /// Identity is not negotiable: how accounts are matched depends on these.
     #[error("attributeMapping[{0}]: this attribute cannot be mapped elsewhere")]
     Fixed(String),
+    /// A value cannot be put in the place of a whole element.
+    #[error("attributeMapping[{0}].path: must name a sub-attribute of the element, such as .value")]
+    Element(String),
+    /// The server writes these (RFC 7643 §3.1 and §4.1.2).
+    #[error("attributeMapping[{0}].path: is read-only in SCIM")]
+    ReadOnly(String),
     /// Two attributes would overwrite each other.
     #[error("attributeMapping[{attribute}].path: {other} is written there already")]
     Taken {
@@ -127,6 +133,17 @@ impl Profile {
                 attribute: name.into(),
                 source,
             })?;
+            let read_only = ["id", "meta", "schemas", "groups"];
+            if path.schema.is_none()
+                && read_only
+                    .iter()
+                    .any(|a| path.attribute.eq_ignore_ascii_case(a))
+            {
+                return Err(MappingError::ReadOnly(name.into()));
+            }
+            if path.selector.is_some() && path.sub.is_none() {
+                return Err(MappingError::Element(name.into()));
+            }
             let taken = attributes
                 .iter()
                 .find(|(other, a)| other.as_str() != name && a.path == path);
@@ -231,5 +248,14 @@ mod tests {
         }
         let broken = Profile::resolve(ProfileName::CybSafe, &[map("city", "a[b")]);
         assert!(matches!(broken, Err(MappingError::Path { .. })));
+        let element = Profile::resolve(
+            ProfileName::CybSafe,
+            &[map("city", r#"roles[type eq "x"]"#)],
+        );
+        assert!(matches!(element, Err(MappingError::Element(_))));
+        for path in ["id", "meta.location", "Groups"] {
+            let fixed = Profile::resolve(ProfileName::CybSafe, &[map("city", path)]);
+            assert!(matches!(fixed, Err(MappingError::ReadOnly(_))), "{path}");
+        }
     }
 }
