@@ -43,8 +43,6 @@ fn walk(node: &Value, path: &str, look: &mut impl FnMut(&str, &Value)) {
 
 #[test]
 fn every_field_of_a_spec_is_bounded() {
-    // Kubernetes' own LabelSelector comes without bounds; the API server bounds the whole object.
-    let exempt = |path: &str| path.contains("elector.match");
     let (mut unbounded, mut seen) = (Vec::new(), 0);
     for (_, plural) in KINDS {
         walk(
@@ -57,11 +55,11 @@ fn every_field_of_a_spec_is_bounded() {
                     Some("string") => has("maxLength") || has("enum") || has("format"),
                     Some("array") => has("maxItems"),
                     Some("integer" | "number") => has("maximum") && has("minimum"),
-                    Some("object") => has("properties"),
+                    Some("object") => has("properties") || has("maxProperties"),
                     Some("boolean") => true,
                     _ => false,
                 };
-                if !bounded && !exempt(path) {
+                if !bounded {
                     unbounded.push(path.to_owned());
                 }
             },
@@ -69,6 +67,50 @@ fn every_field_of_a_spec_is_bounded() {
     }
     assert_eq!(unbounded, Vec::<String>::new());
     assert!(seen > 80, "only {seen} fields were found");
+}
+
+#[test]
+fn every_format_is_one_that_the_api_server_knows() {
+    // Those of Kubernetes 1.30, the oldest that the chart supports; others are ignored with a warning.
+    let known = |kind: &str, format: &str| match kind {
+        "integer" => ["int32", "int64"].contains(&format),
+        "number" => ["float", "double"].contains(&format),
+        "string" => [
+            "byte",
+            "cidr",
+            "date",
+            "date-time",
+            "duration",
+            "email",
+            "hostname",
+            "ipv4",
+            "ipv6",
+            "mac",
+            "password",
+            "uri",
+            "uuid",
+        ]
+        .contains(&format),
+        _ => false,
+    };
+    let mut seen = 0;
+    for (_, plural) in KINDS {
+        walk(schema(&crd(plural)), plural, &mut |path, node| {
+            let kind = node["type"].as_str().unwrap_or_default();
+            if let Some(format) = node["format"].as_str() {
+                seen += 1;
+                assert!(known(kind, format), "{path}: {kind} of format {format}");
+            }
+            // What the operator cannot decode would stop its watch of all, so a count has both ends.
+            if kind == "integer" && !path.ends_with("Generation") {
+                assert!(
+                    node["minimum"].is_number() && node["maximum"].is_number(),
+                    "{path} is a count without bounds"
+                );
+            }
+        });
+    }
+    assert!(seen > 20, "only {seen} formats were found");
 }
 
 #[test]
@@ -133,6 +175,30 @@ fn email(kind: &str, primary: bool) -> Value {
     json!({"type": kind, "value": "ada@example.com", "primary": primary})
 }
 
+/// A spec whose selector of namespaces is this.
+fn let_in(selector: Value) -> Value {
+    json!({"allowedNamespaces": {"from": "Selector", "selector": selector}})
+}
+
+/// A spec whose selector, of namespaces or of members, has this one requirement.
+fn requirement(kind: &str, requirement: Value) -> Value {
+    let selector = json!({"matchExpressions": [requirement]});
+    match kind {
+        CONNECTION => let_in(selector),
+        _ => json!({"memberSelector": selector}),
+    }
+}
+
+fn labels(count: usize) -> Value {
+    (0..count).map(|n| (format!("l{n}"), json!("v"))).collect()
+}
+
+/// This many people, with names as long as an e-mail address may well be.
+fn members(count: usize) -> Value {
+    let member = |n: usize| json!({"userRef": {"name": format!("{n:05}.firstname.familyname.eu")}});
+    (0..count).map(member).collect()
+}
+
 fn long(length: usize) -> String {
     "a".repeat(length)
 }
@@ -141,6 +207,13 @@ const NUMBER: &str =
     "externalId must not be a bare number: servers have taken such for their own ids";
 const HTTPS: &str = "endpoint must be an https URL; plain http needs insecure: true";
 const SELECTOR: &str = "selector goes with from: Selector, and only with it";
+const PORT: &str = "endpoint must be a URL; its port, where it names one, is from 1 to 65535";
+const INTERVAL: &str = "sync.interval must be from 10s to 24h";
+const WINDOW: &str = "deprovisionGuard.window must be from 1m to 168h";
+const LABEL_KEYS: &str = "matchLabels takes label keys only: a name, or prefix/name";
+const VALUES_NEEDED: &str = "the operators In and NotIn need values";
+const VALUES_FORBIDDEN: &str = "the operators Exists and DoesNotExist take no values";
+const ENDPOINT: &str = "spec.endpoint in body should match";
 const MANAGER: &str = "exactly one of userRef and value must be set";
 
 #[rustfmt::skip] // One case a line.
@@ -160,6 +233,27 @@ fn refusals() -> Vec<Case> {
         case(USER, json!({"enterprise": {"manager": {}}}), MANAGER, "a manager that is nobody"),
         case(USER, json!({"enterprise": {"manager": {"userRef": null}}}), MANAGER, "null is nobody"),
         case(USER, json!({"enterprise": {"manager": {"value": "1", "userRef": {"name": "b"}}}}), MANAGER, "two managers"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com:99999/"}), PORT, "no such port"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com:65536"}), PORT, "one beyond"),
+        case(CONNECTION, json!({"endpoint": "https://[2001:db8::1]:0/"}), PORT, "no such port"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com/%zz"}), PORT, "an escape of nothing"),
+        case(CONNECTION, json!({"sync": {"interval": "0s"}}), INTERVAL, "a listing every moment"),
+        case(CONNECTION, json!({"sync": {"interval": "0h0m0s"}}), INTERVAL, "a listing every moment"),
+        case(CONNECTION, json!({"sync": {"interval": "9s"}}), INTERVAL, "one below"),
+        case(CONNECTION, json!({"sync": {"interval": "24h1s"}}), INTERVAL, "one beyond"),
+        case(CONNECTION, json!({"sync": {"interval": "99999h"}}), INTERVAL, "never"),
+        case(CONNECTION, json!({"deprovisionGuard": {"window": "0s"}}), WINDOW, "it would guard nothing"),
+        case(CONNECTION, json!({"deprovisionGuard": {"window": "59s"}}), WINDOW, "one below"),
+        case(CONNECTION, json!({"deprovisionGuard": {"window": "168h1s"}}), WINDOW, "one beyond"),
+        case(CONNECTION, let_in(json!({"matchLabels": {"a b": "c"}})), LABEL_KEYS, "nothing can have it"),
+        case(CONNECTION, let_in(json!({"matchLabels": {"": "c"}})), LABEL_KEYS, "nothing can have it"),
+        case(CONNECTION, let_in(json!({"matchLabels": {long(64): "c"}})), LABEL_KEYS, "length"),
+        case(GROUP, json!({"memberSelector": {"matchLabels": {"x/y/z": "c"}}}), LABEL_KEYS, "nothing can have it"),
+        case(CONNECTION, requirement(CONNECTION, json!({"key": "a", "operator": "In"})), VALUES_NEEDED, "one of none"),
+        case(CONNECTION, requirement(CONNECTION, json!({"key": "a", "operator": "NotIn", "values": []})), VALUES_NEEDED, "it would let everybody in"),
+        case(GROUP, requirement(GROUP, json!({"key": "a", "operator": "NotIn"})), VALUES_NEEDED, "it would select everybody"),
+        case(CONNECTION, requirement(CONNECTION, json!({"key": "a", "operator": "Exists", "values": ["b"]})), VALUES_FORBIDDEN, "they would be ignored"),
+        case(GROUP, requirement(GROUP, json!({"key": "a", "operator": "DoesNotExist", "values": ["b"]})), VALUES_FORBIDDEN, "they would be ignored"),
         // What is required.
         case(CONNECTION, json!({"endpoint": null}), "spec.endpoint", "required"),
         case(CONNECTION, json!({"tokenSecretRef": null}), "spec.tokenSecretRef", "required"),
@@ -174,6 +268,34 @@ fn refusals() -> Vec<Case> {
         case(CONNECTION, json!({"endpoint": "ftp://a.example.com/"}), "spec.endpoint", "not http"),
         case(CONNECTION, json!({"endpoint": "https://"}), "spec.endpoint", "no host"),
         case(CONNECTION, json!({"endpoint": "https://a b/"}), "spec.endpoint", "a space"),
+        case(CONNECTION, json!({"endpoint": "https://a\\b/"}), ENDPOINT, "some read a slash, and another host"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com/b\\c"}), ENDPOINT, "some read a slash"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com/b\u{7f}"}), ENDPOINT, "a control character"),
+        case(CONNECTION, json!({"endpoint": "https://a.example.com/b\n"}), ENDPOINT, "a line break nobody sees"),
+        case(CONNECTION, json!({"endpoint": "https://host.example/a/b?x"}), ENDPOINT, "a query cannot be joined to"),
+        case(CONNECTION, json!({"endpoint": "https://host.example/a#b"}), ENDPOINT, "nor a fragment"),
+        case(CONNECTION, json!({"endpoint": "https://user@host.example/"}), ENDPOINT, "whose token?"),
+        case(CONNECTION, json!({"endpoint": "https://host.example:/"}), ENDPOINT, "a port that is none"),
+        case(CONNECTION, json!({"endpoint": "https://host.example:https/"}), ENDPOINT, "a port that is none"),
+        case(CONNECTION, json!({"endpoint": "https://host.exämple/"}), ENDPOINT, "two that look alike; say it in punycode"),
+        case(CONNECTION, json!({"endpoint": "https://[::1/"}), ENDPOINT, "no host"),
+        case(CONNECTION, json!({"tokenSecretRef": {"name": "a,metadata.name!=b"}}), "spec.tokenSecretRef.name in body should match", "another term of the field selector"),
+        case(CONNECTION, json!({"tokenSecretRef": {"name": "Token"}}), "spec.tokenSecretRef.name in body should match", "RFC 1123"),
+        case(CONNECTION, json!({"tokenSecretRef": {"name": "a..b"}}), "spec.tokenSecretRef.name in body should match", "RFC 1123"),
+        case(CONNECTION, json!({"caBundleRef": {"name": "../x"}}), "spec.caBundleRef.name in body should match", "RFC 1123"),
+        case(USER, json!({"connectionRef": {"name": "c/d"}}), "spec.connectionRef.name in body should match", "RFC 1123"),
+        case(USER, json!({"connectionRef": {"name": "c", "namespace": "a.b"}}), "spec.connectionRef.namespace in body should match", "RFC 1123: a label"),
+        case(USER, json!({"enterprise": {"manager": {"userRef": {"name": "Bob"}}}}), "spec.enterprise.manager.userRef.name in body should match", "RFC 1123"),
+        case(USER, json!({"enterprise": {"manager": {"userRef": {"name": "b", "namespace": "-"}}}}), "spec.enterprise.manager.userRef.namespace in body should match", "RFC 1123"),
+        case(GROUP, json!({"connectionRef": {"name": "c_d"}}), "spec.connectionRef.name in body should match", "RFC 1123"),
+        case(GROUP, json!({"connectionRef": {"name": "c", "namespace": "N"}}), "spec.connectionRef.namespace in body should match", "RFC 1123"),
+        case(GROUP, json!({"members": [{"userRef": {"name": "a "}}]}), "spec.members[0].userRef.name in body should match", "RFC 1123"),
+        case(GROUP, json!({"members": [{"userRef": {"name": "a", "namespace": "b/c"}}]}), "spec.members[0].userRef.namespace in body should match", "RFC 1123"),
+        case(CONNECTION, requirement(CONNECTION, json!({"key": "a", "operator": "Near", "values": ["b"]})), "matchExpressions[0].operator: Unsupported value", "nobody would be let in"),
+        case(GROUP, requirement(GROUP, json!({"key": "a", "operator": "in", "values": ["b"]})), "matchExpressions[0].operator: Unsupported value", "spelt otherwise"),
+        case(CONNECTION, requirement(CONNECTION, json!({"key": "a b", "operator": "Exists"})), "matchExpressions[0].key in body should match", "nothing can have it"),
+        case(CONNECTION, requirement(CONNECTION, json!({"key": "a", "operator": "In", "values": ["b c"]})), "matchExpressions[0].values[0] in body should match", "nothing can have it"),
+        case(CONNECTION, let_in(json!({"matchLabels": {"a": "-"}})), "matchLabels.a in body should match", "nothing can have it"),
         case(CONNECTION, json!({"ownerId": "a:b"}), "spec.ownerId", "the colon parts the externalId"),
         case(CONNECTION, json!({"ownerId": ""}), "spec.ownerId", "an empty mark"),
         case(CONNECTION, json!({"tokenSecretRef": {"name": "t", "key": "../token"}}), "spec.tokenSecretRef.key", "not a key"),
@@ -224,7 +346,13 @@ fn refusals() -> Vec<Case> {
         case(USER, json!({"adopt": {"id": ""}}), "spec.adopt.id", "an id that names nobody"),
         case(USER, json!({"connectionRef": {"name": "c", "namespace": long(64)}}), "spec.connectionRef.namespace", "RFC 1123"),
         case(GROUP, json!({"displayName": long(257)}), "spec.displayName", "length"),
-        case(GROUP, json!({"members": vec![json!({"userRef": {"name": "a"}}); 10001]}), "spec.members", "items"),
+        case(USER, json!({"connectionRef": {"name": long(254)}}), "spec.connectionRef.name: Too long", "RFC 1123"),
+        case(GROUP, json!({"members": members(10001)}), "spec.members: Too many: 10001", "items"),
+        case(CONNECTION, let_in(json!({"matchLabels": labels(17)})), "matchLabels: Too many: 17", "labels"),
+        case(GROUP, json!({"memberSelector": {"matchLabels": labels(17)}}), "matchLabels: Too many: 17", "labels"),
+        case(CONNECTION, let_in(json!({"matchExpressions": vec![json!({"key": "a", "operator": "Exists"}); 17]})), "matchExpressions: Too many: 17", "requirements"),
+        case(GROUP, requirement(GROUP, json!({"key": "a", "operator": "In", "values": vec!["b"; 65]})), "values: Too many: 65", "values"),
+        case(GROUP, requirement(GROUP, json!({"key": "a", "operator": "In", "values": [long(64)]})), "values[0]: Too long", "length"),
     ]
 }
 
@@ -247,6 +375,14 @@ fn accepted() -> Vec<Case> {
         case(CONNECTION, json!({"endpoint": "https://[2001:db8::1]:8443/scim/v2/"}), "", "an IPv6 host"),
         case(CONNECTION, json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}}), "", "both"),
         case(CONNECTION, json!({"sync": {"interval": "1h30m"}, "deprovisionGuard": {"maxPercent": 0, "minimum": 0}}), "", "at the bounds"),
+        case(CONNECTION, json!({"sync": {"interval": "10s"}, "deprovisionGuard": {"window": "1m"}}), "", "at the bounds"),
+        case(CONNECTION, json!({"sync": {"interval": "23h59m60s"}, "deprovisionGuard": {"window": "10080m"}}), "", "at the bounds, spelt otherwise"),
+        case(CONNECTION, json!({"endpoint": "https://app.cybsafe.com/scim/v2/"}), "", "the one that people have"),
+        case(CONNECTION, json!({"endpoint": "http://127.0.0.1:34567/scim/v2", "insecure": true}), "", "the chart's options judge the address"),
+        case(CONNECTION, json!({"endpoint": "https://scim_1.example.com.:65535/a%20b/~c;d=e/@f"}), "", "all that RFC 3986 has in a path"),
+        case(CONNECTION, json!({"tokenSecretRef": {"name": "a-1.b.c0"}, "caBundleRef": {"name": long(253)}}), "", "RFC 1123"),
+        case(CONNECTION, let_in(json!({"matchLabels": labels(16), "matchExpressions": vec![json!({"key": format!("{}/{}", long(253), long(63)), "operator": "In", "values": vec![long(63); 64]}); 16]})), "", "at the bounds"),
+        case(CONNECTION, let_in(json!({"matchLabels": {"kubernetes.io/metadata.name": ""}, "matchExpressions": [{"key": "a", "operator": "DoesNotExist", "values": []}]})), "", "an empty value is one, no values are none"),
         case(CONNECTION, json!({"ownerId": null, "caBundleRef": null, "sync": null}), "", "null is as absent"),
         case(USER, json!({"userName": "Zoë Quirk", "externalId": "emp-0042"}), "", "no e-mail address, a marked number"),
         case(USER, json!({"userName": long(320), "externalId": long(512)}), "", "at the bounds"),
@@ -255,6 +391,7 @@ fn accepted() -> Vec<Case> {
         case(USER, json!({"preferredLanguage": "en-XX", "addresses": [{"type": "work", "country": "Narnia"}]}), "", "the profile's to judge, in a condition"),
         case(GROUP, json!({"members": [{"userRef": {"name": "a", "namespace": "b"}}], "memberSelector": {"matchLabels": {"a": "b"}}}), "", "both ways at once"),
         case(GROUP, json!({"memberSelector": {}}), "", "selects nobody"),
+        case(GROUP, json!({"members": [{"userRef": {"name": "a"}}, {"userRef": {"name": "a"}}]}), "", "no schema that server-side apply takes can refuse it; the controller counts it once"),
     ]
 }
 
@@ -268,7 +405,13 @@ fn laid_over(mut spec: Value, change: &Value) -> Value {
 
 async fn kinds(plane: &ControlPlane) -> Result<impl Fn(&str) -> Api<DynamicObject>> {
     plane
-        .kubectl(&["apply", "--server-side", "-f", "crds"])
+        .kubectl(&[
+            "apply",
+            "--server-side",
+            "--warnings-as-errors",
+            "-f",
+            "crds",
+        ])
         .await?;
     plane
         .kubectl(&[
@@ -353,6 +496,23 @@ async fn each_case_is_refused_or_stored_as_it_says() -> Result<()> {
             "{kind} {change} ({why}): no {says:?} in {text}"
         );
     }
+    Ok(())
+}
+
+/// The bound is worth something only if etcd and server-side apply take what it allows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_with_as_many_members_as_may_be_is_stored() -> Result<()> {
+    let plane = ControlPlane::start().await?;
+    let groups = kinds(&plane).await?(GROUP);
+    let spec = laid_over(good(GROUP), &json!({"members": members(10000)}));
+    let stored = groups
+        .create(&PostParams::default(), &object(GROUP, &spec))
+        .await?;
+    ensure!(stored.data["spec"]["members"] == spec["members"]);
+    let applied = PatchParams::apply("it").force();
+    groups
+        .patch("it", &applied, &Patch::Apply(&object(GROUP, &spec)))
+        .await?;
     Ok(())
 }
 

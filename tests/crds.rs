@@ -3,18 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use anyhow::{Result, ensure};
-use kube::CustomResourceExt;
-use scim_operator::api::{ScimConnection, ScimGroup, ScimUser};
+use scim_operator::api::definitions::definitions;
 use scim_operator_harness::ControlPlane;
 use serde_json::{Value, json};
 
 #[test]
 fn committed_crds_and_the_charts_copies_equal_the_types() {
-    for (plural, crd) in [
-        ("scimconnections", ScimConnection::crd()),
-        ("scimusers", ScimUser::crd()),
-        ("scimgroups", ScimGroup::crd()),
-    ] {
+    for (plural, crd) in definitions() {
         let fresh = serde_saphyr::to_string(&crd).unwrap();
         for folder in ["crds", "charts/scim-operator/files/crds"] {
             let committed =

@@ -4,17 +4,24 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The names that objects may have (RFC 1123 subdomain). A reference to any other name can be met by
+/// nothing, and the name of a Secret goes into a field selector, where a comma begins another term.
+pub(super) const OBJECT_NAME: &str =
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+/// The names that namespaces may have (RFC 1123 label).
+pub(super) const NAMESPACE_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
 /// The ScimConnection that a resource is provisioned through.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionRef {
     /// Name of the ScimConnection.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// Namespace of the ScimConnection; the resource's own by default. Another namespace must be
     /// let in by the connection's `allowedNamespaces`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE_NAME))]
     pub namespace: Option<String>,
 }
 
@@ -23,11 +30,11 @@ pub struct ConnectionRef {
 #[serde(rename_all = "camelCase")]
 pub struct UserRef {
     /// Name of the ScimUser.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// Namespace of the ScimUser; the referring resource's own by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAMESPACE_NAME))]
     pub namespace: Option<String>,
 }
 
@@ -36,7 +43,7 @@ pub struct UserRef {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// Key within the Secret's data; default `token`.
     #[serde(default = "default_token_key")]

@@ -1,11 +1,12 @@
 //! `ScimConnection`: one SCIM backend and the policies by which it is driven.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{DeletionPolicy, SecretKeyRef};
+use super::common::{DeletionPolicy, OBJECT_NAME, SecretKeyRef};
+use super::selector::LabelSelector;
 
 /// One SCIM 2.0 backend: where it is, how to sign in, and what may be done to it.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -70,10 +71,8 @@ use super::common::{DeletionPolicy, SecretKeyRef};
 #[serde(rename_all = "camelCase")]
 pub struct ScimConnectionSpec {
     /// Base URL of the SCIM service, with or without the trailing slash.
-    #[schemars(
-        length(min = 8, max = 2048),
-        regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
-    )]
+    #[schemars(length(min = 8, max = 2048), regex(pattern = ENDPOINT))]
+    #[x_kube(validation = ("isURL(self) && (url(self).getPort() == '' || (int(url(self).getPort()) >= 1 && int(url(self).getPort()) <= 65535))", "endpoint must be a URL; its port, where it names one, is from 1 to 65535"))]
     pub endpoint: String,
     /// The Secret with the bearer token; always in this namespace. Watched: a new token is used at once.
     pub token_secret_ref: SecretKeyRef,
@@ -128,6 +127,17 @@ pub struct ScimConnectionSpec {
     pub dialect: Dialect,
 }
 
+/// Scheme, host and port, path, in the characters of RFC 3986: neither credentials, which a spec must
+/// not hold, nor a query or fragment, to which no path can be joined, nor a backslash, which some
+/// parsers read as a slash, so that the token would go to another host than the one that was read.
+/// An IPv6 host is only sketched: CEL's `isIP` is not in every Kubernetes that the chart supports, and
+/// the client refuses what is none.
+const ENDPOINT: &str = r"^https?://(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?(\.[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?)*\.?)(:[0-9]{1,5})?(/[-a-zA-Z0-9._~!$&'()*+,;=:@%/]*)?$";
+
+/// Durations as `duration_seconds` and CEL's `duration` both read them; the range is a rule apart.
+/// That rule is spelt out as the schema has it: `KubeSchema` knows no defaults of a whole struct.
+const DURATION: &str = r"^([0-9]{1,5}(h|m|s))+$";
+
 fn archive() -> DeletionPolicy {
     DeletionPolicy::Archive
 }
@@ -140,7 +150,7 @@ pub struct CaBundleRef {
     #[serde(default)]
     pub kind: CaBundleKind,
     /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
     pub name: String,
     /// Key within its data; default `ca.crt`.
     #[serde(default = "default_ca_key")]
@@ -249,8 +259,15 @@ pub struct DeprovisionGuard {
     /// This many may always go within the window.
     #[schemars(range(min = 0, max = 100000))]
     pub minimum: u32,
-    /// Length of the rolling window, such as `1h`.
-    #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,5}(h|m|s))+$"))]
+    /// Length of the rolling window, such as `1h`; from `1m` to `168h`.
+    #[schemars(
+        length(max = 16),
+        regex(pattern = DURATION),
+        extend("x-kubernetes-validations" = [{
+            "rule": "duration(self) >= duration('1m') && duration(self) <= duration('168h')",
+            "message": "deprovisionGuard.window must be from 1m to 168h",
+        }])
+    )]
     pub window: String,
 }
 
@@ -268,8 +285,15 @@ impl Default for DeprovisionGuard {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Sync {
-    /// Time between two listings, such as `30m`.
-    #[schemars(length(max = 16), regex(pattern = r"^([0-9]{1,5}(h|m|s))+$"))]
+    /// Time between two listings, such as `30m`; from `10s` to `24h`.
+    #[schemars(
+        length(max = 16),
+        regex(pattern = DURATION),
+        extend("x-kubernetes-validations" = [{
+            "rule": "duration(self) >= duration('10s') && duration(self) <= duration('24h')",
+            "message": "sync.interval must be from 10s to 24h",
+        }])
+    )]
     pub interval: String,
 }
 

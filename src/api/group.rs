@@ -1,11 +1,12 @@
 //! `ScimGroup`: one group and its members (RFC 7643 §4.2).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef};
+use super::selector::LabelSelector;
 
 /// One group, provisioned as a SCIM Group.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -77,7 +78,12 @@ pub struct ScimGroupSpec {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = ("!self.matches('^[0-9]+$')", "externalId must not be a bare number: servers have taken such for their own ids"))]
     pub external_id: Option<String>,
-    /// Members by name.
+    /// Members by name; one that is named twice is one member.
+    // The schema cannot keep a repeated member out, so the controller has to count it once: CEL
+    // cannot compare ten thousand members with each other within its budget; a map list wants its
+    // keys beside each other, not within `userRef`; and a set of objects passes the schema's
+    // validation only for server-side apply to refuse every write of the object. Nor would any of
+    // these see that a member with its own namespace and one without are the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10000))]
     pub members: Vec<Member>,

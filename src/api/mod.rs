@@ -10,13 +10,16 @@
 pub mod common;
 pub mod conditions;
 pub mod connection;
+pub mod definitions;
 pub mod group;
+pub mod selector;
 pub mod user;
 
 pub use common::*;
 pub use conditions::{ConditionType, Reason};
 pub use connection::{ScimConnection, ScimConnectionSpec, ScimConnectionStatus};
 pub use group::{ScimGroup, ScimGroupSpec, ScimGroupStatus};
+pub use selector::LabelSelector;
 pub use user::{ScimUser, ScimUserSpec, ScimUserStatus};
 
 /// The API group of every kind.

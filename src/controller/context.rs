@@ -207,7 +207,7 @@ impl Context {
                 let labels: BTreeMap<String, String> =
                     found.map(|n| n.labels().clone()).unwrap_or_default();
                 let selector = allowed.selector.clone().unwrap_or_default();
-                kube::core::Selector::try_from(selector).is_ok_and(|s| {
+                selector.to_selector().is_ok_and(|s| {
                     !s.selects_all() && kube::core::SelectorExt::matches(&s, &labels)
                 })
             }
