@@ -35,7 +35,7 @@ pub enum Applied {
         plan: Option<PlanStatus>,
     },
     /// Somebody else's account stands in the way.
-    Blocked(Identity),
+    Blocked(Identity<Observed>),
     /// Something has to happen first.
     Waiting(&'static str),
     /// The name is taken by an account that is in the directory now: plan again.

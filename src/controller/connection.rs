@@ -298,7 +298,7 @@ async fn bring_up(
                 || old.spec.attribute_mapping != spec.attribute_mapping
         });
         if moved {
-            *connection.directory() = crate::directory::Directory::default();
+            *connection.directory() = crate::directory::Users::default();
             memory.listed = None;
         }
         // Another token, or another way there, may be offered other things.

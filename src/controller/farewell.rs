@@ -184,7 +184,7 @@ async fn find(
             None => Vec::new(),
         };
         if candidates.is_empty() {
-            let mut named = directory.by_user_name(&pass.user.spec.user_name);
+            let mut named = directory.by_name(&pass.user.spec.user_name);
             named.retain(|account| account.external_id.is_none());
             candidates = named;
         }

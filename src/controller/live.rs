@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::api::conditions::Reason;
 use crate::api::connection::ScimConnectionSpec;
 use crate::controller::index::Key;
-use crate::directory::Directory;
+use crate::directory::Users;
 use crate::domain::conditions::Verdict;
 use crate::domain::profile::Profile;
 use crate::scim::{Client, Discovery};
@@ -109,7 +109,7 @@ pub struct Connection {
     pub key: Key,
     phase: Mutex<Phase>,
     client: Mutex<Option<Client>>,
-    directory: Mutex<Directory>,
+    directory: Mutex<Users>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     waiting: Mutex<HashSet<Key>>,
     doubtful_creates: Mutex<HashMap<String, u64>>,
@@ -216,7 +216,7 @@ impl Connection {
     }
 
     /// The directory, for as long as the guard lives: never across an await.
-    pub fn directory(&self) -> MutexGuard<'_, Directory> {
+    pub fn directory(&self) -> MutexGuard<'_, Users> {
         lock(&self.directory)
     }
 

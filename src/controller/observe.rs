@@ -66,7 +66,7 @@ pub async fn candidates(
     connection: &Connection,
     ready: &Ready,
     desired: &Desired,
-) -> Result<Option<Candidates>, ScimError> {
+) -> Result<Option<Candidates<Observed>>, ScimError> {
     let mut found = Candidates::default();
     if let Some(id) = pass.recorded() {
         found.recorded = by_id(connection, ready, id).await?;
@@ -80,15 +80,15 @@ pub async fn candidates(
     {
         let directory = connection.directory();
         found.by_external_id = directory.by_external_id(&desired.external_id);
-        found.by_user_name = directory.by_user_name(&desired.user_name);
+        found.by_name = directory.by_name(&desired.user_name);
     }
     found.orphaned = orphaned(pass, ready, &found);
     Ok(Some(found))
 }
 
 /// The marks among `found` that are our owner's, of resources that are declared no more.
-fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates) -> BTreeSet<String> {
-    let accounts = found.adopt.iter().chain(&found.by_user_name);
+fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates<Observed>) -> BTreeSet<String> {
+    let accounts = found.adopt.iter().chain(&found.by_name);
     let marks = accounts.filter_map(|account| account.external_id.as_deref());
     let gone = marks.filter(|mark| {
         names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
@@ -122,7 +122,7 @@ pub async fn settle_create(
         LookUp::Found => {
             // Whoever it is, the server shows it without the mark that every account of ours has.
             let mut directory = connection.directory();
-            let found = directory.by_user_name(user_name);
+            let found = directory.by_name(user_name);
             if found.iter().all(|account| account.external_id.is_none()) {
                 directory.external_id_was_dropped();
             }

@@ -286,7 +286,7 @@ fn done(
     }
 }
 
-fn blocked(identity: &Identity) -> (Reason, &'static str) {
+fn blocked<T>(identity: &Identity<T>) -> (Reason, &'static str) {
     match identity {
         Identity::OwnedByOther => (
             Reason::OwnedByOther,

@@ -20,7 +20,7 @@ use crate::controller::report::{self, Report};
 use crate::controller::{connection, farewell, finalizer};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
-use crate::domain::identity::{AdoptionPolicy, Identity, identify};
+use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
@@ -223,14 +223,14 @@ async fn step(
     let adoption = &ready.spec.adoption.r#match;
     let policy = AdoptionPolicy {
         external_id: adoption.contains(&AdoptionMatch::ExternalId),
-        user_name: adoption.contains(&AdoptionMatch::UserName),
+        name: adoption.contains(&AdoptionMatch::UserName),
         by_id: spec.adopt.is_some(),
         // A create that was refused made no account, whatever the cached annotation still says.
         creating: pass.begun_to_create() && !connection.create_was_refused(&pass.uid),
         explicit_external_id: spec.external_id.is_some(),
     };
     let recorded = pass.recorded().is_some();
-    let identity = identify(&valid.desired, candidates, policy);
+    let identity = identify(&Wanted::from(&valid.desired), candidates, policy);
     let managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
     let spec_changed = pass.before.synced_generation != pass.user.metadata.generation || !recorded;
     let echoed = connection.directory().echoed().clone();

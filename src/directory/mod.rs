@@ -1,41 +1,45 @@
-//! The mirror of one backend's users: what the last listing said, corrected by the replies to our
-//! own writes. It answers observe without a request, and says what a listing changed.
+//! The mirror of one backend's users, or of its groups: what the last listing said, corrected by the
+//! replies to our own writes. It answers observe without a request, and says what a listing changed.
 //!
 //! Guarantees: a listing never overwrites what we wrote after it began (R05); absence from a listing
 //! is only doubt, to be settled by a GET, never proof of deletion (R21).
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::domain::names::fold_user_name;
+use crate::domain::names::fold_name;
 use crate::domain::observed::Observed;
+use crate::domain::sighting::Sighting;
+
+/// The users of one backend.
+pub type Users = Directory<Observed>;
 
 /// Whether a backend returns `externalId`: learned, not assumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExternalIdEcho {
-    /// No account of ours was seen yet.
+    /// Nothing of ours was seen yet.
     #[default]
     Unknown,
     /// It does.
     Echoed,
-    /// An account was written with one and came back without.
+    /// One was written with it and came back without.
     NotEchoed,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    observed: Observed,
+struct Entry<T> {
+    sighting: T,
     /// When this was last known, in steps of this directory.
     step: u64,
     /// The last complete listing lacked it.
     doubtful: bool,
 }
 
-/// The users of one backend.
-#[derive(Debug, Default)]
-pub struct Directory {
-    entries: HashMap<String, Entry>,
+/// Everything of one kind that a backend has.
+#[derive(Debug)]
+pub struct Directory<T> {
+    entries: HashMap<String, Entry<T>>,
     by_external_id: HashMap<String, BTreeSet<String>>,
-    by_user_name: HashMap<String, BTreeSet<String>>,
+    by_name: HashMap<String, BTreeSet<String>>,
     removed: HashMap<String, u64>,
     echoed: BTreeSet<String>,
     external_id: ExternalIdEcho,
@@ -47,24 +51,40 @@ pub struct Directory {
 /// What a listing changed, as ids.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
-    /// Accounts whose state differs from what was known, or that are new.
+    /// Those whose state differs from what was known, or that are new.
     pub changed: Vec<String>,
-    /// Accounts that were known and are not listed any more.
+    /// Those that were known and are not listed any more.
     pub missing: Vec<String>,
 }
 
-/// An account as the directory knows it.
+/// An account, or a group, as the directory knows it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Known {
+pub enum Known<T> {
     /// Seen, or written, and not contradicted since.
-    Present(Observed),
+    Present(T),
     /// Known before, and missing from the last listing: ask by id.
     Doubtful,
     /// Never seen.
     Unknown,
 }
 
-impl Directory {
+impl<T> Default for Directory<T> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            by_external_id: HashMap::new(),
+            by_name: HashMap::new(),
+            removed: HashMap::new(),
+            echoed: BTreeSet::new(),
+            external_id: ExternalIdEcho::default(),
+            step: 0,
+            complete: false,
+            last_complete: None,
+        }
+    }
+}
+
+impl<T: Sighting> Directory<T> {
     /// Marks the beginning of a listing.
     pub fn begin_listing(&mut self) -> u64 {
         self.step += 1;
@@ -72,31 +92,23 @@ impl Directory {
     }
 
     /// Takes a listing that began at `mark`. Only a complete one casts doubt on what it lacks.
-    pub fn finish_listing(
-        &mut self,
-        mark: u64,
-        listed: Vec<Observed>,
-        complete: bool,
-    ) -> Difference {
+    pub fn finish_listing(&mut self, mark: u64, listed: Vec<T>, complete: bool) -> Difference {
         let mut difference = Difference::default();
-        let ids: BTreeSet<String> = listed.iter().map(|o| o.id.clone()).collect();
-        for observed in listed {
-            let newer = self
-                .entries
-                .get(&observed.id)
-                .is_some_and(|e| e.step > mark)
-                || self
-                    .removed
-                    .get(&observed.id)
-                    .is_some_and(|step| *step > mark);
-            if newer {
+        let ids: BTreeSet<String> = listed.iter().map(|s| s.id().to_owned()).collect();
+        for mut sighting in listed {
+            let id = sighting.id().to_owned();
+            let known = self.entries.get(&id);
+            let removed = self.removed.get(&id);
+            if known.is_some_and(|e| e.step > mark) || removed.is_some_and(|step| *step > mark) {
                 continue;
             }
-            let known = self.entries.get(&observed.id);
-            if known.is_none_or(|e| e.doubtful || !e.observed.same_state(&observed)) {
-                difference.changed.push(observed.id.clone());
+            if let Some(known) = known {
+                sighting.carry(&known.sighting);
             }
-            self.insert(observed, mark);
+            if known.is_none_or(|e| e.doubtful || !e.sighting.same_state(&sighting)) {
+                difference.changed.push(id);
+            }
+            self.insert(sighting, mark);
         }
         if complete {
             for (id, entry) in &mut self.entries {
@@ -125,47 +137,47 @@ impl Directory {
     }
 
     /// Records what an answer to a write, or a GET by id, said.
-    pub fn put(&mut self, observed: Observed) {
+    pub fn put(&mut self, sighting: T) {
         self.step += 1;
         let step = self.step;
-        self.insert(observed, step);
+        self.insert(sighting, step);
     }
 
     /// Records what a write that was answered without a body must have come to. It teaches nothing
     /// of what the backend returns.
-    pub fn put_assumed(&mut self, assumed: Observed) {
+    pub fn put_assumed(&mut self, assumed: T) {
         let echoed = self.echoed.clone();
         self.put(assumed);
         self.echoed = echoed;
     }
 
-    /// Records that an account is gone: deleted by us, or 404 by id.
+    /// Records that one is gone: deleted by us, or 404 by id.
     pub fn remove(&mut self, id: &str) {
         self.step += 1;
         self.removed.insert(id.to_owned(), self.step);
         self.detach(id);
     }
 
-    /// The account with that id.
-    pub fn by_id(&self, id: &str) -> Known {
+    /// What has that id.
+    pub fn by_id(&self, id: &str) -> Known<T> {
         match self.entries.get(id) {
             None => Known::Unknown,
             Some(entry) if entry.doubtful => Known::Doubtful,
-            Some(entry) => Known::Present(entry.observed.clone()),
+            Some(entry) => Known::Present(entry.sighting.clone()),
         }
     }
 
-    /// The accounts that carry that mark.
-    pub fn by_external_id(&self, external_id: &str) -> Vec<Observed> {
+    /// Those that carry that mark.
+    pub fn by_external_id(&self, external_id: &str) -> Vec<T> {
         self.all(self.by_external_id.get(external_id))
     }
 
-    /// The accounts with that userName, ignoring case.
-    pub fn by_user_name(&self, user_name: &str) -> Vec<Observed> {
-        self.all(self.by_user_name.get(&fold_user_name(user_name)))
+    /// Those with that name, ignoring case.
+    pub fn by_name(&self, name: &str) -> Vec<T> {
+        self.all(self.by_name.get(&fold_name(name)))
     }
 
-    /// How many accounts there are.
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.values().filter(|e| !e.doubtful).count()
     }
@@ -180,7 +192,7 @@ impl Directory {
         self.complete
     }
 
-    /// Attributes that were seen with a value in any account.
+    /// Attributes that were seen with a value in any of them.
     pub fn echoed(&self) -> &BTreeSet<String> {
         &self.echoed
     }
@@ -190,59 +202,54 @@ impl Directory {
         self.external_id
     }
 
-    /// Records that an account written with an `externalId` came back without.
+    /// Records that one written with an `externalId` came back without.
     pub fn external_id_was_dropped(&mut self) {
         if self.external_id == ExternalIdEcho::Unknown {
             self.external_id = ExternalIdEcho::NotEchoed;
         }
     }
 
-    fn all(&self, ids: Option<&BTreeSet<String>>) -> Vec<Observed> {
+    fn all(&self, ids: Option<&BTreeSet<String>>) -> Vec<T> {
         let entries = ids
             .into_iter()
             .flatten()
             .filter_map(|id| self.entries.get(id));
         entries
             .filter(|e| !e.doubtful)
-            .map(|e| e.observed.clone())
+            .map(|e| e.sighting.clone())
             .collect()
     }
 
-    fn insert(&mut self, observed: Observed, step: u64) {
-        self.detach(&observed.id);
-        self.echoed.extend(observed.attributes.keys().cloned());
-        if let Some(mark) = &observed.external_id {
+    fn insert(&mut self, sighting: T, step: u64) {
+        let id = sighting.id().to_owned();
+        self.detach(&id);
+        self.echoed.extend(sighting.attributes().map(str::to_owned));
+        if let Some(mark) = sighting.external_id() {
             self.external_id = ExternalIdEcho::Echoed;
-            self.by_external_id
-                .entry(mark.clone())
-                .or_default()
-                .insert(observed.id.clone());
+            let ids = self.by_external_id.entry(mark.to_owned()).or_default();
+            ids.insert(id.clone());
         }
-        if let Some(name) = &observed.user_name {
-            self.by_user_name
-                .entry(fold_user_name(name))
-                .or_default()
-                .insert(observed.id.clone());
+        if let Some(name) = sighting.name() {
+            let ids = self.by_name.entry(fold_name(name)).or_default();
+            ids.insert(id.clone());
         }
-        self.entries.insert(
-            observed.id.clone(),
-            Entry {
-                observed,
-                step,
-                doubtful: false,
-            },
-        );
+        let entry = Entry {
+            sighting,
+            step,
+            doubtful: false,
+        };
+        self.entries.insert(id, entry);
     }
 
     fn detach(&mut self, id: &str) {
         let Some(entry) = self.entries.remove(id) else {
             return;
         };
-        if let Some(mark) = entry.observed.external_id {
-            unlink(&mut self.by_external_id, &mark, id);
+        if let Some(mark) = entry.sighting.external_id() {
+            unlink(&mut self.by_external_id, mark, id);
         }
-        if let Some(name) = entry.observed.user_name {
-            unlink(&mut self.by_user_name, &fold_user_name(&name), id);
+        if let Some(name) = entry.sighting.name() {
+            unlink(&mut self.by_name, &fold_name(name), id);
         }
     }
 }
@@ -272,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_listing_tells_what_changed_and_doubts_what_it_lacks() {
-        let mut directory = Directory::default();
+        let mut directory = Users::default();
         let mark = directory.begin_listing();
         let first =
             directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
@@ -284,13 +291,13 @@ mod tests {
             (vec!["1".to_owned()], vec!["2".to_owned()])
         );
         assert_eq!(directory.by_id("2"), Known::Doubtful);
-        assert!(directory.by_user_name("ada").is_empty());
-        assert_eq!(directory.by_user_name("EVE").len(), 1);
+        assert!(directory.by_name("ada").is_empty());
+        assert_eq!(directory.by_name("EVE").len(), 1);
     }
 
     #[test]
     fn an_incomplete_listing_casts_no_doubt() {
-        let mut directory = Directory::default();
+        let mut directory = Users::default();
         directory.put(account("1", "ada"));
         let mark = directory.begin_listing();
         let difference = directory.finish_listing(mark, vec![], false);
@@ -300,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_was_written_during_a_listing_is_newer_than_the_listing() {
-        let mut directory = Directory::default();
+        let mut directory = Users::default();
         directory.put(account("1", "ada"));
         directory.put(account("2", "bob"));
         let mark = directory.begin_listing();
@@ -310,14 +317,14 @@ mod tests {
         let difference =
             directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
         assert_eq!(difference, Difference::default());
-        assert_eq!(directory.by_user_name("ada.new").len(), 1);
+        assert_eq!(directory.by_name("ada.new").len(), 1);
         assert_eq!(directory.by_id("2"), Known::Unknown);
         assert!(matches!(directory.by_id("3"), Known::Present(_)));
     }
 
     #[test]
     fn what_is_only_assumed_teaches_nothing_of_what_is_returned() {
-        let mut directory = Directory::default();
+        let mut directory = Users::default();
         let mut assumed = account("1", "ada");
         assumed.attributes.insert("title".into(), "Countess".into());
         directory.put_assumed(assumed.clone());
@@ -329,7 +336,7 @@ mod tests {
 
     #[test]
     fn an_account_that_comes_back_is_a_change() {
-        let mut directory = Directory::default();
+        let mut directory = Users::default();
         directory.put(account("1", "ada"));
         let mark = directory.begin_listing();
         directory.finish_listing(mark, vec![], true);

@@ -1,118 +1,168 @@
-//! Which account is this person's. Recorded id, then our externalId, then userName as far as the
-//! adoption policy allows; two candidates are never guessed between.
+//! Which account, or group, is this resource's. Recorded id, then our externalId, then the name as
+//! far as the adoption policy allows; two candidates are never guessed between.
 
 use std::collections::BTreeSet;
 
 use super::names;
-use super::observed::Observed;
 use super::validate::Desired;
 
-/// The accounts that could be this person's, as the directory knows them.
-#[derive(Clone, Debug, Default)]
-pub struct Candidates {
-    /// The account with the recorded id.
-    pub recorded: Option<Observed>,
-    /// The account that `spec.adopt.id` names.
-    pub adopt: Option<Observed>,
-    /// Accounts with the desired externalId.
-    pub by_external_id: Vec<Observed>,
-    /// Accounts with the desired userName, ignoring case.
-    pub by_user_name: Vec<Observed>,
+/// What identity is decided by, of whatever a backend has.
+pub trait Sighted {
+    /// The mark on it, if it is returned.
+    fn external_id(&self) -> Option<&str>;
+    /// What it is called: the userName of an account, the displayName of a group.
+    fn name(&self) -> Option<&str>;
+}
+
+/// What a resource is recognised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The userName of an account, the displayName of a group.
+    pub name: &'a str,
+    /// The mark that the spec asks for.
+    pub external_id: &'a str,
+    /// The mark that the operator would give by itself: ours in any case.
+    pub own_mark: &'a str,
+}
+
+impl<'a> From<&'a Desired> for Wanted<'a> {
+    fn from(desired: &'a Desired) -> Self {
+        Self {
+            name: &desired.user_name,
+            external_id: &desired.external_id,
+            own_mark: &desired.own_mark,
+        }
+    }
+}
+
+/// What could be this resource's, as the directory knows it.
+#[derive(Clone, Debug)]
+pub struct Candidates<T> {
+    /// The one with the recorded id.
+    pub recorded: Option<T>,
+    /// The one that `spec.adopt.id` names.
+    pub adopt: Option<T>,
+    /// Those with the desired externalId.
+    pub by_external_id: Vec<T>,
+    /// Those with the desired name, ignoring case.
+    pub by_name: Vec<T>,
     /// Those of their marks that are our owner's, of a resource that is declared no more: what it
-    /// left behind, archived or retained, may be taken over by whoever claims the person now.
+    /// left behind, archived or retained, may be taken over by whoever claims it now.
     pub orphaned: BTreeSet<String>,
+}
+
+impl<T> Default for Candidates<T> {
+    fn default() -> Self {
+        Self {
+            recorded: None,
+            adopt: None,
+            by_external_id: Vec::new(),
+            by_name: Vec::new(),
+            orphaned: BTreeSet::new(),
+        }
+    }
 }
 
 /// What the connection and the resource allow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AdoptionPolicy {
-    /// An account with the spec's own, explicit externalId may be taken over.
+    /// One with the spec's own, explicit externalId may be taken over.
     pub external_id: bool,
-    /// An account with the same userName may be taken over.
-    pub user_name: bool,
+    /// One with the same name may be taken over.
+    pub name: bool,
     /// `spec.adopt.id` is set.
     pub by_id: bool,
-    /// We began to create this very userName and never learned the outcome.
+    /// We began to create one of this very name and never learned the outcome.
     pub creating: bool,
-    /// `spec.externalId` is set, so it is no proof that the account is ours.
+    /// `spec.externalId` is set, so it is no proof that what carries it is ours.
     pub explicit_external_id: bool,
 }
 
 /// The outcome of the search.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Identity {
+pub enum Identity<T> {
     /// Ours already.
-    Ours(Observed),
+    Ours(T),
     /// Taken over by policy.
-    Adopted(Observed),
-    /// An account is there that the policy does not let us take.
+    Adopted(T),
+    /// One is there that the policy does not let us take.
     AdoptionRequired,
-    /// The account carries the mark of another operator or resource.
+    /// It carries the mark of another operator or resource.
     OwnedByOther,
-    /// More than one account matches.
+    /// More than one matches.
     Ambiguous,
-    /// Nobody yet.
+    /// There is none yet.
     Nobody,
 }
 
 /// Decides among candidates. Every match is re-checked here, since servers ignore filters.
-pub fn identify(desired: &Desired, candidates: Candidates, policy: AdoptionPolicy) -> Identity {
+pub fn identify<T: Sighted>(
+    wanted: &Wanted<'_>,
+    candidates: Candidates<T>,
+    policy: AdoptionPolicy,
+) -> Identity<T> {
+    let Wanted {
+        name,
+        external_id,
+        own_mark,
+    } = *wanted;
     let orphaned = candidates.orphaned;
-    let marked_by_another = |account: &Observed| {
-        let mark = account.external_id.as_deref();
-        mark != Some(&*desired.external_id) && names::is_mark_of_another(mark, &desired.own_mark)
+    let marked_by_another = |candidate: &T| {
+        let mark = candidate.external_id();
+        mark != Some(external_id) && names::is_mark_of_another(mark, own_mark)
     };
-    let left_behind = |account: &Observed| {
-        let mark = account.external_id.as_deref();
-        marked_by_another(account) && mark.is_some_and(|mark| orphaned.contains(mark))
+    let left_behind = |candidate: &T| {
+        let mark = candidate.external_id();
+        marked_by_another(candidate) && mark.is_some_and(|mark| orphaned.contains(mark))
     };
-    let foreign = |account: &Observed| marked_by_another(account) && !left_behind(account);
-    if let Some(account) = candidates.recorded {
+    let foreign = |candidate: &T| marked_by_another(candidate) && !left_behind(candidate);
+    if let Some(recorded) = candidates.recorded {
         // An id means nothing at another backend: the mark of another resource betrays a stranger.
-        return if foreign(&account) {
+        return if foreign(&recorded) {
             Identity::OwnedByOther
         } else {
-            Identity::Ours(account)
+            Identity::Ours(recorded)
         };
     }
     if policy.by_id {
         return candidates
             .adopt
-            .map_or(Identity::AdoptionRequired, |account| {
-                if foreign(&account) {
+            .map_or(Identity::AdoptionRequired, |candidate| {
+                if foreign(&candidate) {
                     Identity::OwnedByOther
                 } else {
-                    Identity::Adopted(account)
+                    Identity::Adopted(candidate)
                 }
             });
     }
     let mut marked = candidates
         .by_external_id
         .into_iter()
-        .filter(|a| a.external_id.as_deref() == Some(&*desired.external_id));
+        .filter(|candidate| candidate.external_id() == Some(external_id));
     match (marked.next(), marked.next()) {
         (Some(_), Some(_)) => return Identity::Ambiguous,
-        (Some(account), None) if !policy.explicit_external_id => return Identity::Ours(account),
-        (Some(account), None) if policy.external_id || policy.creating => {
-            return Identity::Adopted(account);
+        (Some(candidate), None) if !policy.explicit_external_id => {
+            return Identity::Ours(candidate);
+        }
+        (Some(candidate), None) if policy.external_id || policy.creating => {
+            return Identity::Adopted(candidate);
         }
         (Some(_), None) => return Identity::AdoptionRequired,
         (None, _) => {}
     }
-    let wanted = names::fold_user_name(&desired.user_name);
-    let same =
-        |a: &Observed| a.user_name.as_deref().map(names::fold_user_name).as_ref() == Some(&wanted);
-    let mut named = candidates.by_user_name.into_iter().filter(same);
+    let folded = names::fold_name(name);
+    let same = |candidate: &T| candidate.name().map(names::fold_name).as_ref() == Some(&folded);
+    let mut named = candidates.by_name.into_iter().filter(same);
     match (named.next(), named.next()) {
         (None, _) => Identity::Nobody,
         (Some(_), Some(_)) => Identity::Ambiguous,
-        (Some(account), None) if foreign(&account) => Identity::OwnedByOther,
-        (Some(account), None)
-            if policy.user_name
-                || left_behind(&account)
-                || (policy.creating && account.external_id.is_none()) =>
+        (Some(candidate), None) if foreign(&candidate) => Identity::OwnedByOther,
+        (Some(candidate), None)
+            if policy.name
+                || left_behind(&candidate)
+                || (policy.creating && candidate.external_id().is_none()) =>
         {
-            Identity::Adopted(account)
+            Identity::Adopted(candidate)
         }
         (Some(_), None) => Identity::AdoptionRequired,
     }

@@ -12,6 +12,7 @@ pub mod observed;
 pub mod plan;
 pub mod profile;
 pub mod retry;
+pub mod sighting;
 pub mod validate;
 
 #[cfg(test)]

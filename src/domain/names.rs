@@ -40,7 +40,13 @@ pub fn endpoint_hash(endpoint: &str) -> String {
 
 /// A userName as it is compared: RFC 7643 §4.1.1 makes it case-insensitive.
 pub fn fold_user_name(user_name: &str) -> String {
-    user_name.to_lowercase()
+    fold_name(user_name)
+}
+
+/// A name as it is searched for. A group's displayName is searched for as a userName is, since
+/// nobody means two groups by two spellings of one name; RFC 7643 §8.7.1 makes it case-insensitive.
+pub fn fold_name(name: &str) -> String {
+    name.to_lowercase()
 }
 
 /// Parses a duration of the API (`30m`, `1h30m`, `45s`) into seconds; `None` when malformed.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::identity::Sighted;
 use super::profile::Profile;
+use super::sighting::Sighting;
 use crate::scim::path::AttributePath;
 use crate::scim::types;
 
@@ -66,10 +68,30 @@ impl Observed {
         }
         Some(seen)
     }
+}
 
-    /// Whether two sightings tell the same story. Versions do not count, nor does what the profile
-    /// does not speak of: it only words a later removal, and is no reason to look at a person again.
-    pub fn same_state(&self, other: &Self) -> bool {
+impl Sighted for Observed {
+    fn external_id(&self) -> Option<&str> {
+        self.external_id.as_deref()
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.user_name.as_deref()
+    }
+}
+
+impl Sighting for Observed {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.attributes.keys().map(String::as_str)
+    }
+
+    /// Versions do not count, nor does what the profile does not speak of: it only words a later
+    /// removal, and is no reason to look at a person again.
+    fn same_state(&self, other: &Self) -> bool {
         let Self {
             id,
             external_id,

@@ -26,7 +26,7 @@ pub enum Plan {
         cause: Cause,
     },
     /// Somebody else's account stands in the way; the identity says how.
-    Blocked(Identity),
+    Blocked(Identity<Observed>),
 }
 
 /// Why an account is changed.
@@ -54,7 +54,7 @@ pub enum Farewell {
 /// Plans for a user that is wanted.
 pub fn plan(
     desired: &Desired,
-    identity: Identity,
+    identity: Identity<Observed>,
     profile: &Profile,
     knowledge: Knowledge<'_>,
 ) -> Plan {

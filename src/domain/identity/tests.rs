@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::domain::observed::Observed;
 
 const MARK: &str = "scim-operator:ns/c:team/ada";
 const OTHER: &str = "scim-operator:ns/c:team/bob";
@@ -35,29 +36,29 @@ fn bob(mark: Option<&str>) -> Observed {
     account("2", "bob@example.com", mark)
 }
 
-fn marked(accounts: &[Observed]) -> Candidates {
+fn marked(accounts: &[Observed]) -> Candidates<Observed> {
     Candidates {
         by_external_id: accounts.to_vec(),
         ..Candidates::default()
     }
 }
 
-fn named(accounts: &[Observed]) -> Candidates {
+fn named(accounts: &[Observed]) -> Candidates<Observed> {
     Candidates {
-        by_user_name: accounts.to_vec(),
+        by_name: accounts.to_vec(),
         ..Candidates::default()
     }
 }
 
 const NOTHING: AdoptionPolicy = AdoptionPolicy {
     external_id: false,
-    user_name: false,
+    name: false,
     by_id: false,
     creating: false,
     explicit_external_id: false,
 };
 const BY_USER_NAME: AdoptionPolicy = AdoptionPolicy {
-    user_name: true,
+    name: true,
     ..NOTHING
 };
 const CREATING: AdoptionPolicy = AdoptionPolicy {
@@ -74,18 +75,23 @@ const EXPLICIT: AdoptionPolicy = AdoptionPolicy {
 };
 const EVERYTHING_BUT_ID: AdoptionPolicy = AdoptionPolicy {
     external_id: true,
-    user_name: true,
+    name: true,
     by_id: false,
     creating: true,
     explicit_external_id: false,
 };
 
-type Case = (Candidates, AdoptionPolicy, Identity, &'static str);
+type Case = (
+    Candidates<Observed>,
+    AdoptionPolicy,
+    Identity<Observed>,
+    &'static str,
+);
 
 fn assert_outcomes(external_id: &str, cases: Vec<Case>) {
     for (candidates, policy, expected, why) in cases {
         assert_eq!(
-            identify(&wanted(external_id), candidates, policy),
+            identify(&Wanted::from(&wanted(external_id)), candidates, policy),
             expected,
             "{why}"
         );
@@ -97,7 +103,7 @@ fn the_recorded_id_decides_before_everything_else() {
     let recorded = |account: Observed| Candidates {
         recorded: Some(account),
         by_external_id: vec![bob(Some(MARK))],
-        by_user_name: vec![ada(None), ada(None)],
+        by_name: vec![ada(None), ada(None)],
         ..Candidates::default()
     };
     assert_outcomes(
@@ -151,10 +157,10 @@ fn the_recorded_id_decides_before_everything_else() {
 
 #[test]
 fn adopt_id_takes_that_account_or_waits() {
-    let adopt = |account: Option<Observed>| Candidates {
+    let adopt = |account: Option<Observed>| Candidates::<Observed> {
         adopt: account,
         by_external_id: vec![bob(Some(MARK))],
-        by_user_name: vec![ada(None)],
+        by_name: vec![ada(None)],
         ..Candidates::default()
     };
     assert_outcomes(
@@ -211,11 +217,11 @@ fn our_mark_is_proof_unless_the_spec_chose_it() {
         ..EXPLICIT
     };
     let by_user_name = AdoptionPolicy {
-        user_name: true,
+        name: true,
         ..EXPLICIT
     };
     let both = Candidates {
-        by_user_name: vec![ada(None)],
+        by_name: vec![ada(None)],
         ..marked(&[bob(Some(MARK))])
     };
     assert_outcomes(
@@ -458,7 +464,7 @@ fn nobody_is_found_among_nobody() {
 
 #[test]
 fn what_a_resource_that_is_gone_left_behind_may_be_taken_over() {
-    let left = |mut candidates: Candidates| {
+    let left = |mut candidates: Candidates<Observed>| {
         candidates.orphaned.insert(OTHER.into());
         candidates
     };

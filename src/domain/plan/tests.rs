@@ -45,7 +45,7 @@ fn all() -> BTreeSet<String> {
     profile().iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-fn planned(desired: &Desired, identity: Identity, spec_changed: bool) -> Plan {
+fn planned(desired: &Desired, identity: Identity<Observed>, spec_changed: bool) -> Plan {
     let all = all();
     let knowledge = Knowledge {
         managed: &all,
