@@ -144,11 +144,11 @@ impl<T: Sighting> Directory<T> {
     }
 
     /// Records what a write that was answered without a body must have come to. It teaches nothing
-    /// of what the backend returns.
+    /// of what the backend returns: neither which attributes, nor whether `externalId`.
     pub fn put_assumed(&mut self, assumed: T) {
-        let echoed = self.echoed.clone();
+        let (echoed, external_id) = (self.echoed.clone(), self.external_id);
         self.put(assumed);
-        self.echoed = echoed;
+        (self.echoed, self.external_id) = (echoed, external_id);
     }
 
     /// Records that one is gone: deleted by us, or 404 by id.
@@ -329,9 +329,11 @@ mod tests {
         assumed.attributes.insert("title".into(), "Countess".into());
         directory.put_assumed(assumed.clone());
         assert!(directory.echoed().is_empty());
+        assert_eq!(directory.external_id_echo(), ExternalIdEcho::Unknown);
         assert_eq!(directory.by_id("1"), Known::Present(assumed.clone()));
         directory.put(assumed);
         assert!(directory.echoed().contains("title"));
+        assert_eq!(directory.external_id_echo(), ExternalIdEcho::Echoed);
     }
 
     #[test]
