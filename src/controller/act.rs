@@ -143,7 +143,7 @@ async fn create(
     let recognised = echo() == ExternalIdEcho::Echoed && desired.external_id == desired.own_mark;
     let mut marked = pass.begun_to_create() && !connection.create_was_refused(&pass.uid);
     if !recognised && !marked {
-        finalizer::mark_creating(pass, true).await?;
+        finalizer::mark_creating(&pass.context.client, pass.user, true).await?;
         marked = true;
     }
     connection.begin_create(&pass.uid);
@@ -192,7 +192,7 @@ async fn create(
         Err(error) => {
             connection.refuse_create(&pass.uid);
             if marked {
-                finalizer::mark_creating(pass, false).await?;
+                finalizer::mark_creating(&pass.context.client, pass.user, false).await?;
             }
             let found = taken(&error)
                 && matches!(

@@ -17,7 +17,7 @@ use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
 use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
 use crate::controller::index::Key;
-use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready};
+use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready, Woken};
 use crate::controller::secrets::{Kind, Seen};
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
@@ -62,14 +62,14 @@ pub async fn reconcile(
     connection.set_spec(object.spec.clone());
     if before.is_none() || spec_changed {
         // Rules such as allowedNamespaces and deletionPolicy need no backend, but a second look.
-        context.wake_users(context.index(|index| index.members_of(&key)));
+        context.wake(context.everyone_of(&key));
     }
     let mut memory = connection.memory.lock().await;
     let request = requested(&*object);
     let asked = request != memory.answered;
     if object.spec.suspend {
         memory.failing_with = None;
-        context.wake_users(connection.set_phase(Phase::NotReady(Reason::Suspended)));
+        context.wake(connection.set_phase(Phase::NotReady(Reason::Suspended)));
         memory.answered = request;
         connection_status::report(&object, &context, &connection, &mut memory, Run::Suspended)
             .await?;
@@ -130,7 +130,7 @@ pub async fn reconcile(
             memory.failures = 0;
             memory.not_before = None;
             memory.failing_with = None;
-            context.wake_users(wake.iter().cloned());
+            context.wake(wake.clone());
             let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
             let wait = listing_wait(&memory, &object.spec).saturating_sub(since);
             Action::requeue(wait.max(Duration::from_millis(200)))
@@ -143,7 +143,7 @@ pub async fn reconcile(
             if reason != Reason::RateLimited {
                 connection.hold();
             }
-            context.wake_users(connection.set_phase(Phase::NotReady(reason)));
+            context.wake(connection.set_phase(Phase::NotReady(reason)));
             let wait = memory.not_before.map_or(LONGEST_WAIT, |t| {
                 t.saturating_duration_since(Instant::now())
             });
@@ -280,7 +280,7 @@ async fn bring_up(
     connection: &Arc<Connection>,
     memory: &mut Memory,
     probe: bool,
-) -> Result<Vec<Key>, Trouble> {
+) -> Result<Woken, Trouble> {
     let spec = &object.spec;
     let (token, built) = inputs(object, context).await?;
     let profile = Profile::resolve(spec.profile, &spec.attribute_mapping).map_err(|error| {
@@ -333,7 +333,7 @@ async fn bring_up(
     let due = memory.listed.is_none_or(|t| t.elapsed() >= wait);
     let asked = connection.listing_asked();
     let first = memory.listed.is_none();
-    let mut wake = Vec::new();
+    let mut wake = Woken::default();
     if due || asked || probe {
         wake = listing(connection, memory, &client, &profile, spec).await?;
     } else if rebuilt || memory.failing_with.is_some() {
@@ -373,7 +373,7 @@ async fn bring_up(
     };
     wake.extend(connection.set_phase(Phase::Ready(Arc::new(ready))));
     if first {
-        wake.extend(context.index(|index| index.members_of(&connection.key)));
+        wake.extend(context.everyone_of(&connection.key));
     }
     Ok(wake)
 }
@@ -384,7 +384,7 @@ async fn listing(
     client: &Client,
     profile: &Profile,
     spec: &ScimConnectionSpec,
-) -> Result<Vec<Key>, Trouble> {
+) -> Result<Woken, Trouble> {
     let mark = connection.directory().begin_listing();
     let mut accounts = Vec::new();
     let options = ListingOptions {
@@ -433,7 +433,7 @@ async fn listing(
     let touched = outcomes.iter().filter(|(_, o)| {
         o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
     });
-    Ok(touched.map(|(key, _)| key.clone()).collect())
+    Ok(Woken::users(touched.map(|(key, _)| key.clone())))
 }
 
 /// The conditions that an error of the whole connection means.

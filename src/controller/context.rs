@@ -11,10 +11,11 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 
 use crate::api::connection::{AllowedNamespaces, NamespacesFrom};
-use crate::api::{ScimConnection, ScimUser, ScimUserStatus};
+use crate::api::{ScimConnection, ScimGroup, ScimGroupStatus, ScimUser, ScimUserStatus};
 use crate::controller::events::Events;
+use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
-use crate::controller::live::Connection;
+use crate::controller::live::{Connection, Woken};
 use crate::controller::secrets::Watches;
 
 /// How the operator was started.
@@ -34,6 +35,8 @@ pub struct Context {
     pub options: Options,
     /// The users, as the watch last saw them.
     pub users: Store<ScimUser>,
+    /// The groups, as the watch last saw them.
+    pub groups: Store<ScimGroup>,
     /// The namespaces, for `allowedNamespaces`.
     pub namespaces: Store<Namespace>,
     /// Events, off the hot path.
@@ -41,20 +44,39 @@ pub struct Context {
     /// Watches of Secrets and CA bundles, by connection.
     pub watches: Watches,
     index: Mutex<Index>,
+    groups_index: Mutex<GroupIndex>,
     connections: RwLock<HashMap<Key, Arc<Connection>>>,
     connections_listed: AtomicBool,
     stopping: AtomicBool,
     reported: Mutex<HashMap<String, ScimUserStatus>>,
     attempts: Mutex<HashMap<String, u32>>,
+    reported_groups: Mutex<HashMap<String, ScimGroupStatus>>,
     wake_users: UnboundedSender<ObjectRef<ScimUser>>,
+    wake_groups: UnboundedSender<ObjectRef<ScimGroup>>,
+    members_changed: tokio::sync::mpsc::UnboundedSender<MemberChange>,
     wake_connections: UnboundedSender<ObjectRef<ScimConnection>>,
     counts_changed: tokio::sync::mpsc::UnboundedSender<Key>,
+}
+
+/// Something about a user that its groups have to follow.
+#[derive(Clone, Debug)]
+pub struct MemberChange {
+    /// The connection.
+    pub connection: Key,
+    /// The user.
+    pub user: Key,
+    /// Its labels, of now and of before.
+    pub labels: Vec<BTreeMap<String, String>>,
 }
 
 /// The senders by which reconcilers wake one another.
 pub struct Wakers {
     /// Wakes users.
     pub users: UnboundedSender<ObjectRef<ScimUser>>,
+    /// Wakes groups at once.
+    pub groups: UnboundedSender<ObjectRef<ScimGroup>>,
+    /// Wakes the groups that a user may belong to, soon: what changes within a moment is gathered.
+    pub members: tokio::sync::mpsc::UnboundedSender<MemberChange>,
     /// Wakes connections at once.
     pub connections: UnboundedSender<ObjectRef<ScimConnection>>,
     /// Wakes connections soon, at most twice a second, to count again.
@@ -67,6 +89,7 @@ impl Context {
         client: Client,
         options: Options,
         users: Store<ScimUser>,
+        groups: Store<ScimGroup>,
         namespaces: Store<Namespace>,
         events: Events,
         wakers: Wakers,
@@ -76,15 +99,20 @@ impl Context {
             client,
             options,
             users,
+            groups,
             namespaces,
             events,
             index: Mutex::default(),
+            groups_index: Mutex::default(),
             connections: RwLock::default(),
             connections_listed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             reported: Mutex::default(),
             attempts: Mutex::default(),
+            reported_groups: Mutex::default(),
             wake_users: wakers.users,
+            wake_groups: wakers.groups,
+            members_changed: wakers.members,
             wake_connections: wakers.connections,
             counts_changed: wakers.counts,
         }
@@ -93,6 +121,46 @@ impl Context {
     /// Works on the index; never across an await.
     pub fn index<T>(&self, work: impl FnOnce(&mut Index) -> T) -> T {
         work(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Works on the index of groups; never across an await.
+    pub fn groups_index<T>(&self, work: impl FnOnce(&mut GroupIndex) -> T) -> T {
+        let index = self.groups_index.lock();
+        work(&mut index.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The users and groups of a connection.
+    pub fn everyone_of(&self, connection: &Key) -> Woken {
+        Woken {
+            users: self
+                .index(|index| index.members_of(connection))
+                .into_iter()
+                .collect(),
+            groups: self
+                .groups_index(|index| index.groups_of(connection))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// Wakes users and groups.
+    pub fn wake(&self, woken: Woken) {
+        let Woken { users, groups } = woken;
+        self.wake_users(users);
+        self.wake_groups(groups);
+    }
+
+    /// Wakes groups.
+    pub fn wake_groups(&self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            let group = ObjectRef::new(&key.name).within(&key.namespace);
+            let _ = self.wake_groups.unbounded_send(group);
+        }
+    }
+
+    /// Has the groups follow what changed about a user, soon.
+    pub fn member_changed(&self, change: MemberChange) {
+        let _ = self.members_changed.send(change);
     }
 
     /// Wakes users.
@@ -175,7 +243,7 @@ impl Context {
             gone.hold();
         }
         self.watches.stop(key);
-        self.wake_users(self.index(|index| index.members_of(key)));
+        self.wake(self.everyone_of(key));
     }
 
     /// Forgets every connection that is not in `there`.
@@ -193,6 +261,7 @@ impl Context {
         if !self.connections_listed.swap(true, Ordering::AcqRel) {
             // Users were looked at before it was known that theirs does not exist.
             self.wake_users(self.users.state().iter().map(|user| Key::of(&**user)));
+            self.wake_groups(self.groups.state().iter().map(|group| Key::of(&**group)));
         }
     }
 
@@ -232,6 +301,39 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(uid.to_owned(), status);
+    }
+
+    /// The status that was last written for a group, which the watch may not have shown yet (R05).
+    pub fn last_group_status(&self, group: &ScimGroup) -> ScimGroupStatus {
+        let uid = group.uid().unwrap_or_default();
+        let reported = self.reported_groups.lock();
+        let reported = reported
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&uid)
+            .cloned();
+        reported
+            .or_else(|| group.status.clone())
+            .unwrap_or_default()
+    }
+
+    /// Records a group's status that was written.
+    pub fn group_status_written(&self, uid: &str, status: ScimGroupStatus) {
+        let mut reported = self
+            .reported_groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        reported.insert(uid.to_owned(), status);
+    }
+
+    /// Forgets a group that is gone.
+    pub fn forget_group(&self, uid: &str) {
+        let mut reported = self
+            .reported_groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        reported.remove(uid);
+        drop(reported);
+        self.settled(uid);
     }
 
     /// Forgets an object that is gone.

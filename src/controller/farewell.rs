@@ -203,7 +203,7 @@ async fn release(
     note: &str,
 ) -> Result<Action, kube::Error> {
     use kube::Resource;
-    if finalizer::release(pass).await? == finalizer::Ensured::Raced {
+    if finalizer::release(&pass.context.client, pass.user).await? == finalizer::Ensured::Raced {
         return Ok(Action::requeue(std::time::Duration::from_millis(100)));
     }
     tracing::info!(user = %pass.key, reason, "released");

@@ -1,12 +1,15 @@
 //! The finalizer: put on before anything is created at the backend, taken off when nothing is left
 //! to do there. Both by merge patch with the resourceVersion, so that nobody else's finalizer is lost.
 
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::{ANNOTATION_CREATING, FINALIZER, ScimUser};
-use crate::controller::user::Pass;
+use crate::api::{ANNOTATION_CREATING, FINALIZER};
 
 /// What putting it on came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,64 +20,82 @@ pub enum Ensured {
     Raced,
 }
 
-fn api(pass: &Pass<'_>) -> Api<ScimUser> {
-    Api::namespaced(pass.context.client.clone(), &pass.key.namespace)
+/// A kind of ours that stands for something at a backend.
+pub trait Declared:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K> Declared for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+{
 }
 
 /// Puts the finalizer on.
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn ensure(pass: &Pass<'_>) -> Result<Ensured, kube::Error> {
-    let finalizers = pass.user.finalizers();
+pub async fn ensure<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
+    let finalizers = object.finalizers();
     if finalizers.iter().any(|f| f == FINALIZER) {
         return Ok(Ensured::There);
     }
     let mut all = finalizers.to_vec();
     all.push(FINALIZER.to_owned());
-    raced(patch_finalizers(pass, all).await)
+    raced(patch_finalizers(client, object, all).await)
 }
 
 /// Takes the finalizer off. An object that is gone already is as good.
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn release(pass: &Pass<'_>) -> Result<Ensured, kube::Error> {
-    let rest: Vec<String> = pass
-        .user
-        .finalizers()
-        .iter()
-        .filter(|f| *f != FINALIZER)
-        .cloned()
-        .collect();
-    raced(patch_finalizers(pass, rest).await)
+pub async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
+    let finalizers = object.finalizers().iter();
+    let rest: Vec<String> = finalizers.filter(|f| *f != FINALIZER).cloned().collect();
+    raced(patch_finalizers(client, object, rest).await)
 }
 
-/// Marks, or unmarks, that a create was begun whose account could not be recognised by externalId.
+/// Marks, or unmarks, that a create was begun whose outcome could not be recognised by externalId.
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn mark_creating(pass: &Pass<'_>, on: bool) -> Result<(), kube::Error> {
+pub async fn mark_creating<K: Declared>(
+    client: &Client,
+    object: &K,
+    on: bool,
+) -> Result<(), kube::Error> {
     let value = on.then_some("true");
-    let patch = json!({"metadata": {"uid": pass.uid, "annotations": {ANNOTATION_CREATING: value}}});
-    api(pass)
-        .patch(
-            &pass.key.name,
-            &PatchParams::default(),
-            &Patch::Merge(patch),
-        )
-        .await
-        .map(|_| ())
+    let patch =
+        json!({"metadata": {"uid": object.uid(), "annotations": {ANNOTATION_CREATING: value}}});
+    patched(client, object, patch).await
 }
 
-async fn patch_finalizers(pass: &Pass<'_>, finalizers: Vec<String>) -> Result<(), kube::Error> {
-    let patch = json!({"metadata": {"uid": pass.uid, "resourceVersion": pass.user.meta().resource_version, "finalizers": finalizers}});
-    api(pass)
-        .patch(
-            &pass.key.name,
-            &PatchParams::default(),
-            &Patch::Merge(patch),
-        )
+/// Whether a create was marked ahead whose outcome is not recorded.
+pub fn begun_to_create<K: Declared>(object: &K) -> bool {
+    object.annotations().contains_key(ANNOTATION_CREATING)
+}
+
+async fn patch_finalizers<K: Declared>(
+    client: &Client,
+    object: &K,
+    finalizers: Vec<String>,
+) -> Result<(), kube::Error> {
+    let patch = json!({"metadata": {"uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": finalizers}});
+    patched(client, object, patch).await
+}
+
+async fn patched<K: Declared>(
+    client: &Client,
+    object: &K,
+    patch: serde_json::Value,
+) -> Result<(), kube::Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let parameters = PatchParams::default();
+    api.patch(&object.name_any(), &parameters, &Patch::Merge(patch))
         .await
         .map(|_| ())
 }

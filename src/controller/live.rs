@@ -63,6 +63,43 @@ pub enum State {
     Failing,
 }
 
+/// Those who wait for something, or whom something concerns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Woken {
+    /// Users.
+    pub users: HashSet<Key>,
+    /// Groups.
+    pub groups: HashSet<Key>,
+}
+
+impl Woken {
+    /// Some users, and no group.
+    pub fn users(keys: impl IntoIterator<Item = Key>) -> Self {
+        Self {
+            users: keys.into_iter().collect(),
+            groups: HashSet::new(),
+        }
+    }
+
+    /// Adds others.
+    pub fn extend(&mut self, others: Self) {
+        let Self { users, groups } = others;
+        self.users.extend(users);
+        self.groups.extend(groups);
+    }
+}
+
+/// How a group came out, for the connection's counts and for whoever listens to the backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOutcome {
+    /// Which count it belongs to.
+    pub state: State,
+    /// The group's id, when there is one.
+    pub id: Option<String>,
+    /// A change at the backend may settle it.
+    pub retry_on_listing: bool,
+}
+
 /// What the connection's reconciler keeps from one run to the next.
 #[derive(Default)]
 pub struct Memory {
@@ -111,7 +148,8 @@ pub struct Connection {
     client: Mutex<Option<Client>>,
     directory: Mutex<Users>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
-    waiting: Mutex<HashSet<Key>>,
+    group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
+    waiting: Mutex<Woken>,
     doubtful_creates: Mutex<HashMap<String, u64>>,
     refused_creates: Mutex<HashSet<String>>,
     pilot: tokio::sync::Mutex<()>,
@@ -136,6 +174,7 @@ impl Connection {
             client: Mutex::default(),
             directory: Mutex::default(),
             outcomes: Mutex::default(),
+            group_outcomes: Mutex::default(),
             waiting: Mutex::default(),
             doubtful_creates: Mutex::default(),
             refused_creates: Mutex::default(),
@@ -157,22 +196,31 @@ impl Connection {
     pub fn phase_for(&self, user: &Key) -> Phase {
         let phase = lock(&self.phase);
         if !matches!(*phase, Phase::Ready(_)) {
-            lock(&self.waiting).insert(user.clone());
+            lock(&self.waiting).users.insert(user.clone());
         }
         phase.clone()
     }
 
-    /// Sets the phase and returns the users that waited for a change of it.
-    pub fn set_phase(&self, next: Phase) -> Vec<Key> {
+    /// The same for a group.
+    pub fn phase_for_group(&self, group: &Key) -> Phase {
+        let phase = lock(&self.phase);
+        if !matches!(*phase, Phase::Ready(_)) {
+            lock(&self.waiting).groups.insert(group.clone());
+        }
+        phase.clone()
+    }
+
+    /// Sets the phase and returns those that waited for a change of it.
+    pub fn set_phase(&self, next: Phase) -> Woken {
         let mut phase = lock(&self.phase);
         // The same trouble as before is no news to those who wait.
         let same =
             matches!((&*phase, &next), (Phase::NotReady(old), Phase::NotReady(new)) if old == new);
         *phase = next;
         if same {
-            Vec::new()
+            Woken::default()
         } else {
-            lock(&self.waiting).drain().collect()
+            std::mem::take(&mut *lock(&self.waiting))
         }
     }
 
@@ -212,7 +260,12 @@ impl Connection {
 
     /// Notes that a user waits for the connection to be looked at again.
     pub fn wait(&self, user: Key) {
-        lock(&self.waiting).insert(user);
+        lock(&self.waiting).users.insert(user);
+    }
+
+    /// Notes that a group waits for the connection to be looked at again.
+    pub fn group_waits(&self, group: Key) {
+        lock(&self.waiting).groups.insert(group);
     }
 
     /// The directory, for as long as the guard lives: never across an await.
@@ -236,6 +289,26 @@ impl Connection {
             .iter()
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect()
+    }
+
+    /// Notes how a group came out; true when that changes the counts.
+    pub fn note_group(&self, group: &Key, outcome: Option<GroupOutcome>) -> bool {
+        let mut outcomes = lock(&self.group_outcomes);
+        match outcome {
+            Some(outcome) if outcomes.get(group) == Some(&outcome) => false,
+            Some(outcome) => outcomes.insert(group.clone(), outcome).is_none_or(|_| true),
+            None => outcomes.remove(group).is_some(),
+        }
+    }
+
+    /// How every group came out.
+    pub fn group_outcomes(&self) -> HashMap<Key, GroupOutcome> {
+        lock(&self.group_outcomes).clone()
+    }
+
+    /// How one user came out.
+    pub fn outcome_of(&self, user: &Key) -> Option<Outcome> {
+        lock(&self.outcomes).get(user).cloned()
     }
 
     /// The id recorded for a user.

@@ -10,6 +10,7 @@ pub mod context;
 pub mod events;
 pub mod farewell;
 pub mod finalizer;
+pub mod group;
 pub mod index;
 pub mod live;
 pub mod observe;

@@ -112,7 +112,7 @@ pub async fn applied(
             }
             write(pass, Some(connection), report).await?;
             if pass.begun_to_create() {
-                finalizer::mark_creating(pass, false).await?;
+                finalizer::mark_creating(&pass.context.client, pass.user, false).await?;
             }
             Ok(if retry {
                 Action::requeue(pass.context.next_wait(&pass.uid))

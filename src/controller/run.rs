@@ -14,11 +14,12 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::api::{ScimConnection, ScimUser};
-use crate::controller::context::{Context, Options, Wakers};
+use crate::api::{ScimConnection, ScimGroup, ScimUser};
+use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
+use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::{connection, user};
+use crate::controller::{connection, group, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -26,7 +27,12 @@ const RECOUNT: Duration = Duration::from_millis(500);
 /// that hangs holds back nobody else's (R25); the bound is against memory, not speed.
 const USERS_AT_ONCE: u16 = 2048;
 
-/// Runs both controllers until `shutdown`, then lets requests in flight finish.
+/// Reconciles of groups at once: bounded as users are.
+const GROUPS_AT_ONCE: u16 = 256;
+/// How long changes of members are gathered before their groups look.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// Runs the controllers until `shutdown`, then lets requests in flight finish.
 pub async fn run(
     client: Client,
     options: Options,
@@ -35,12 +41,17 @@ pub async fn run(
     let shutdown = shutdown.shared();
     let stopped = shutdown.clone();
     let (wake_users, users_woken) = mpsc::unbounded();
+    let (wake_groups, groups_woken) = mpsc::unbounded();
     let (wake_connections, connections_woken) = mpsc::unbounded();
     let (counts, counts_changed) = tokio::sync::mpsc::unbounded_channel();
+    let (members, members_changed) = tokio::sync::mpsc::unbounded_channel();
+    let (group_store, group_writer) = reflector::store::<ScimGroup>();
     let (user_store, user_writer) = reflector::store::<ScimUser>();
     let (namespace_store, namespace_writer) = reflector::store::<Namespace>();
     let wakers = Wakers {
         users: wake_users,
+        groups: wake_groups,
+        members,
         connections: wake_connections.clone(),
         counts,
     };
@@ -49,6 +60,7 @@ pub async fn run(
         client.clone(),
         options,
         user_store.clone(),
+        group_store.clone(),
         namespace_store,
         events,
         wakers,
@@ -60,6 +72,7 @@ pub async fn run(
         context.clone(),
     ));
     let recounts = tokio::spawn(recounts(counts_changed, wake_connections));
+    let gathered = tokio::spawn(gather(members_changed, context.clone()));
 
     let indexed = context.clone();
     let watch = watcher(
@@ -82,6 +95,29 @@ pub async fn run(
         .reconcile_on(users_woken)
         .graceful_shutdown_on(shutdown.clone())
         .run(user::reconcile, user::on_error, context.clone())
+        .for_each(|_| std::future::ready(()));
+
+    let indexed = context.clone();
+    let watch = watcher(
+        Api::<ScimGroup>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|group| group.managed_fields_mut().clear())
+    .inspect(move |event| index_group(&indexed, event))
+    .reflect(group_writer)
+    .touched_objects()
+    .predicate_filter(
+        predicates::generation
+            .combine(predicates::annotations)
+            .combine(predicates::finalizers),
+        PredicateConfig::default(),
+    );
+    let groups = Controller::for_stream(watch, group_store)
+        .with_config(Config::default().concurrency(GROUPS_AT_ONCE))
+        .reconcile_on(groups_woken)
+        .graceful_shutdown_on(shutdown.clone())
+        .run(group::reconcile, group::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
     let (store, writer) = reflector::store::<ScimConnection>();
@@ -119,7 +155,7 @@ pub async fn run(
         .run(connection::reconcile, connection::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
-    let drained = futures::future::join(users, connections);
+    let drained = futures::future::join3(users, groups, connections);
     let stop = async {
         stopped.await;
         context.stop();
@@ -127,6 +163,7 @@ pub async fn run(
     futures::future::join(drained, stop).await;
     namespaces.abort();
     recounts.abort();
+    gathered.abort();
 }
 
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {
@@ -136,9 +173,18 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             context.index(crate::controller::index::Index::begin);
             Vec::new()
         }
-        Ok(Event::InitDone) => context.index(crate::controller::index::Index::finish),
-        Ok(Event::Apply(user) | Event::InitApply(user)) => context.index(|index| index.apply(user)),
+        Ok(Event::InitDone) => {
+            // What went while the watch was down sent no event to the groups it was in.
+            context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
+            context.index(crate::controller::index::Index::finish)
+        }
+        Ok(Event::InitApply(user)) => context.index(|index| index.apply(user)),
+        Ok(Event::Apply(user)) => {
+            followed_by_groups(context, user);
+            context.index(|index| index.apply(user))
+        }
         Ok(Event::Delete(user)) => {
+            followed_by_groups(context, user);
             let key = Key::of(user);
             let connection = Key::connection_of(user);
             if let Some(connection) = context.connection(&connection)
@@ -155,6 +201,73 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
         }
     };
     context.wake_users(woken);
+}
+
+/// Tells the groups of a user that is new, gone, going, or labelled otherwise than before. The store
+/// still has what was before.
+fn followed_by_groups(context: &Context, user: &ScimUser) {
+    let reference = ObjectRef::from_obj(user);
+    let before = context.users.get(&reference);
+    let going = |user: &ScimUser| user.metadata.deletion_timestamp.is_some();
+    let same = before
+        .as_ref()
+        .is_some_and(|before| before.labels() == user.labels() && going(before) == going(user));
+    if same && !going(user) {
+        return;
+    }
+    let mut labels = vec![user.labels().clone()];
+    labels.extend(before.map(|before| before.labels().clone()));
+    context.member_changed(MemberChange {
+        connection: Key::connection_of(user),
+        user: Key::of(user),
+        labels,
+    });
+}
+
+fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watcher::Error>) {
+    use watcher::Event;
+    match event {
+        Ok(Event::Init) => context.groups_index(GroupIndex::begin),
+        Ok(Event::InitDone) => context.groups_index(GroupIndex::finish),
+        Ok(Event::Apply(group) | Event::InitApply(group)) => {
+            context.groups_index(|index| index.apply(group));
+        }
+        Ok(Event::Delete(group)) => {
+            let key = Key::of(group);
+            if let Some(connection) = context.connection(&connection_of(group))
+                && connection.note_group(&key, None)
+            {
+                context.recount(&connection.key);
+            }
+            context.forget_group(&group.uid().unwrap_or_default());
+            context.groups_index(|index| index.remove(&key));
+        }
+        Err(error) => tracing::warn!(%error, "the watch of ScimGroups was interrupted"),
+    }
+}
+
+/// Wakes the groups of users that changed, those of a moment together.
+async fn gather(
+    mut changed: tokio::sync::mpsc::UnboundedReceiver<MemberChange>,
+    context: Arc<Context>,
+) {
+    while let Some(first) = changed.recv().await {
+        tokio::time::sleep(GATHER).await;
+        let mut woken = HashSet::new();
+        let mut next = Some(first);
+        while let Some(change) = next {
+            let MemberChange {
+                connection,
+                user,
+                labels,
+            } = change;
+            woken.extend(
+                context.groups_index(|index| index.that_may_have(&connection, &user, &labels)),
+            );
+            next = changed.try_recv().ok();
+        }
+        context.wake_groups(woken);
+    }
 }
 
 async fn namespaces(
@@ -179,6 +292,7 @@ async fn namespaces(
             // Labels decide who may use a connection by selector, and so who claims a person.
             let name = namespace.name_any();
             context.wake_users(context.index(|index| index.touched_by_namespace(&name)));
+            context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
         }
     }
 }

@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{AdoptionMatch, Mode, ScimConnectionSpec};
-use crate::api::{ANNOTATION_CREATING, ScimUser, ScimUserStatus};
+use crate::api::{ScimUser, ScimUserStatus};
 use crate::controller::act::{self, Applied};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
@@ -165,7 +165,7 @@ async fn work(
             .await;
     }
     if ready.spec.mode == Mode::Enforce
-        && finalizer::ensure(pass).await? == finalizer::Ensured::Raced
+        && finalizer::ensure(&pass.context.client, pass.user).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
@@ -274,7 +274,7 @@ impl Pass<'_> {
 
     /// Whether a create was marked ahead whose outcome is not recorded.
     pub fn begun_to_create(&self) -> bool {
-        self.user.annotations().contains_key(ANNOTATION_CREATING)
+        finalizer::begun_to_create(self.user)
     }
 
     /// Whether the conditions already speak of this generation.
