@@ -484,3 +484,221 @@ async fn a_namespace_that_is_not_let_in_claims_nobody() -> Result<()> {
     ensure!(simulator.users().len() == 1 && proxy.count(&Method::POST, "/Users") == 1);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_tenant_can_write_makes_an_account_its_own() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    rig.declare("ceo", person("ceo@example.com")).await?;
+    rig.settled("ceo").await?;
+    let old = json!({"userName": "old@example.com", "active": true, "name": {"givenName": "Old", "familyName": "Account"}});
+    simulator.insert_user(old);
+    rig.sync("listed").await?;
+    let mark = proxy.mark();
+    // Whoever may write specs and metadata in a namespace that is not even let in.
+    rig.plane.create_namespace("elsewhere").await?;
+    let there: Api<ScimUser> = Api::namespaced(rig.client.clone(), "elsewhere");
+    for (name, user_name, external_id) in [
+        (
+            "a",
+            "x@example.com",
+            Some("scim-operator:identity/scim:identity/ceo"),
+        ),
+        ("b", "old@example.com", None),
+        ("c", "ceo@example.com", None),
+    ] {
+        let mut spec = person(user_name);
+        spec["connectionRef"]["namespace"] = json!("identity");
+        spec["deletionPolicy"] = json!("Delete");
+        if let Some(external_id) = external_id {
+            spec["externalId"] = json!(external_id);
+        }
+        let object = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser", "metadata": {
+            "name": name, "finalizers": ["scim-operator.io/deprovision"],
+            "annotations": {"scim-operator.io/creating": "true"}
+        }, "spec": spec});
+        there
+            .create(&PostParams::default(), &serde_json::from_value(object)?)
+            .await?;
+        there.delete(name, &DeleteParams::default()).await?;
+        wait::wait_for_absence(there.clone(), name, DEADLINE).await?;
+    }
+    ensure!(
+        writes_since(&proxy, mark).is_empty() && simulator.users().len() == 2,
+        "{:?}",
+        writes_since(&proxy, mark)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_only_says_it_archived_is_not_believed_while_the_user_lives() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    rig.declare("ada", person("ada@example.com")).await?;
+    rig.settled("ada").await?;
+    let account = simulator.user_by_name("ada@example.com").expect("there");
+    let path = format!("/Users/{}", account["id"].as_str().unwrap_or_default());
+    let lie = scim_operator_harness::proxy::Canned::raw(
+        200,
+        "application/scim+json",
+        account.to_string(),
+    )?;
+    proxy.reply_next(Matcher::new(Method::PATCH, &path), lie);
+    rig.edit("ada", json!({"active": false})).await?;
+    rig.user_is("ada", "Synced", "False", "RequestFailed")
+        .await?;
+    rig.user_is("ada", "Archived", "True", "Requested").await?;
+    rig.settled("ada").await?;
+    ensure!(simulator.user_by_name("ada@example.com").expect("there")["active"] == false);
+    ensure!(
+        writes_since(&proxy, 0) == ["POST", "PATCH", "PATCH"],
+        "{:?}",
+        writes_since(&proxy, 0)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_beside_it_keeps_no_leaver_in() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    for name in ["ada", "bob"] {
+        rig.declare(name, person(&format!("{name}@example.com")))
+            .await?;
+        rig.settled(name).await?;
+    }
+    let active = |name: &str| {
+        let account = simulator.user_by_name(&format!("{name}@example.com"));
+        account.expect("there")["active"].clone()
+    };
+    // A rename onto a name that is taken, and archived in the same commit.
+    simulator.insert_user(json!({"userName": "taken@example.com", "active": true}));
+    rig.edit(
+        "ada",
+        json!({"userName": "taken@example.com", "active": false}),
+    )
+    .await?;
+    rig.user_is("ada", "Ready", "False", "Conflict").await?;
+    ensure!(active("ada") == false, "the conflict kept her in");
+    ensure!(rig.condition("ada", "Archived").await?.1 == "Requested");
+
+    // A spec that breaks a rule, and is archived in the same commit.
+    let mark = proxy.mark();
+    rig.edit(
+        "bob",
+        json!({"preferredLanguage": "en-XX", "active": false}),
+    )
+    .await?;
+    rig.user_is("bob", "Valid", "False", "SpecInvalid").await?;
+    ensure!(active("bob") == false, "the invalid language kept him in");
+    rig.user_is("bob", "Archived", "True", "Requested").await?;
+    ensure!(writes_since(&proxy, mark) == ["PATCH"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaver_is_let_go_only_on_good_evidence() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    for name in ["ada", "bob", "eve"] {
+        rig.declare(name, person(&format!("{name}@example.com")))
+            .await?;
+        rig.settled(name).await?;
+    }
+    let account = |name: &str| {
+        simulator
+            .user_by_name(&format!("{name}@example.com"))
+            .expect("there")
+    };
+    // Archived as far as the listing knows, and reactivated by somebody since.
+    rig.edit("ada", json!({"active": false})).await?;
+    rig.user_is("ada", "Archived", "True", "Requested").await?;
+    let id = account("ada")["id"].as_str().unwrap_or_default().to_owned();
+    simulator.set_active(&id, true);
+    rig.delete("ada").await?;
+    ensure!(account("ada")["active"] == false, "reactivated and let go");
+
+    // Imported anew by the backend under another id, our mark still on it.
+    let mut bob = account("bob");
+    simulator.remove_user(bob["id"].as_str().unwrap_or_default());
+    bob.as_object_mut().expect("an object").remove("id");
+    simulator.insert_user(bob);
+    rig.sync("imported").await?;
+    rig.settled("bob").await?;
+    rig.delete("bob").await?;
+    ensure!(account("bob")["active"] == false);
+
+    // Recorded at another endpoint, and not to be found at this one: a person has to say.
+    let second = Simulator::start(SimConfig {
+        tokens: vec![TOKEN.into()],
+        ..SimConfig::default()
+    })
+    .await?;
+    let elsewhere = RecordingProxy::start(&second.base_url()).await?;
+    change_connection(&rig, json!({"endpoint": elsewhere.url(), "mode": "DryRun"})).await?;
+    rig.user_is("eve", "Ready", "False", "DryRun").await?;
+    rig.users().delete("eve", &DeleteParams::default()).await?;
+    change_connection(&rig, json!({"mode": "Enforce"})).await?;
+    wait::wait_for_object(
+        rig.users(),
+        "eve",
+        "the deletion to say what it waits for",
+        DEADLINE,
+        |user: Option<&ScimUser>| {
+            user.and_then(|u| u.status.as_ref()).is_some_and(|s| {
+                s.conditions
+                    .iter()
+                    .any(|c| c.message.contains("recorded at another endpoint"))
+            })
+        },
+    )
+    .await?;
+    change_connection(&rig, json!({"endpoint": proxy.url()})).await?;
+    wait::wait_for_absence(rig.users(), "eve", DEADLINE).await?;
+    ensure!(account("eve")["active"] == false && second.users().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_account_is_never_two_peoples() -> Result<()> {
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({"adoption": {"match": ["UserName"]}})).await?;
+    simulator
+        .faults()
+        .update(|f| f.external_id_not_echoed = true);
+    rig.declare("john", person("john@example.com")).await?;
+    let first = rig.settled("john").await?.status.and_then(|s| s.id);
+    // In one commit the first John gets a number, and another John comes: the second is seen first.
+    let mut held =
+        proxy.hold_reply_after_commit(Matcher::new(Method::PATCH, "/Users").containing("john1"));
+    let one = json!({"userName": "john1@example.com", "emails": [{"type": "work", "value": "john1@example.com", "primary": true}]});
+    proxy.fail_next(
+        Matcher::new(Method::PATCH, "/Users").containing("john1"),
+        500,
+    )?;
+    rig.edit("john", one).await?;
+    rig.declare("john-two", person("john@example.com")).await?;
+    held.committed().await?;
+    held.release();
+    rig.settled("john").await?;
+    let second = rig.settled("john-two").await?.status.and_then(|s| s.id);
+    ensure!(second.is_some() && first != second, "both have {first:?}");
+    ensure!(simulator.users().len() == 2);
+    Ok(())
+}

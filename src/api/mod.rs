@@ -35,5 +35,3 @@ pub const ANNOTATION_RECONCILE_AT: &str = "scim-operator.io/reconcile-at";
 pub const ANNOTATION_FLUX_REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// `"true"` lets a deleted resource go without touching its account: the escape from the finalizer.
 pub const ANNOTATION_ABANDON: &str = "scim-operator.io/abandon";
-/// Marks a create that was begun on a backend that does not return `externalId`.
-pub const ANNOTATION_CREATING: &str = "scim-operator.io/creating";

@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::Reason;
-use crate::controller::finalizer;
 use crate::controller::live::{Connection, Ready};
 use crate::controller::observe::{self, LookUp};
+use crate::controller::report;
 use crate::controller::user::Pass;
 use crate::directory::ExternalIdEcho;
 use crate::domain::diff::{self, Change};
 use crate::domain::identity::Identity;
-use crate::domain::names::fold_user_name;
+use crate::domain::names::{self, fold_name};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
 use crate::domain::validate::{Desired, Valid};
@@ -28,6 +28,8 @@ pub enum Applied {
         reason: Reason,
         /// Attributes that were written.
         attributes: Vec<String>,
+        /// Those of them that the backend's own answer shows with another value.
+        unkept: Vec<String>,
     },
     /// DryRun: the plan, for status.
     Shown {
@@ -68,6 +70,7 @@ pub async fn apply(
                 account,
                 reason,
                 attributes: Vec::new(),
+                unkept: Vec::new(),
             }
         }
         Plan::Blocked(identity) => Applied::Blocked(identity),
@@ -91,13 +94,14 @@ pub async fn apply(
                         pass.context.wake_users(waiting);
                     }
                     Applied::Done {
+                        unkept: names_of(settled_changes(desired, &after, ready)),
                         account: after,
                         reason,
-                        attributes: changes.into_iter().map(|c| c.attribute).collect(),
+                        attributes: names_of(changes),
                     }
                 }
                 Err(ScimError::NotFound) => {
-                    connection.directory().remove(&account.id);
+                    connection.directory_of(ready).remove(&account.id);
                     Applied::LookAgain
                 }
                 // Changed under us: what we know of the account is old.
@@ -114,17 +118,37 @@ pub async fn apply(
                     refresh(connection, ready, &account.id).await;
                     Applied::LookAgain
                 }
-                Err(error) => Applied::Failed(error),
+                Err(error) => {
+                    // A PATCH is one whole: what is refused beside it must not keep a leaver in.
+                    let refused =
+                        matches!(error.class(), ErrorClass::Conflict | ErrorClass::Rejected);
+                    if refused
+                        && changes.len() > 1
+                        && changes.iter().any(archives)
+                        && let Err(worse) = archive(connection, ready, &account).await
+                    {
+                        return Ok(Applied::Failed(worse));
+                    }
+                    Applied::Failed(error)
+                }
             }
         }
     })
+}
+
+fn names_of(changes: Vec<Change>) -> Vec<String> {
+    changes.into_iter().map(|change| change.attribute).collect()
+}
+
+fn archives(change: &Change) -> bool {
+    change.attribute == "active" && change.to == Some(Value::Bool(false))
 }
 
 /// The userName that a change has left to others.
 fn freed_name<'a>(before: &'a Observed, after: &Observed) -> Option<&'a str> {
     let old = before.user_name.as_deref()?;
     let new = after.user_name.as_deref()?;
-    (fold_user_name(old) != fold_user_name(new)).then_some(old)
+    (fold_name(old) != fold_name(new)).then_some(old)
 }
 
 async fn create(
@@ -133,7 +157,7 @@ async fn create(
     ready: &Ready,
     desired: &Desired,
 ) -> Result<Applied, kube::Error> {
-    let echo = || connection.directory().external_id_echo();
+    let echo = || connection.directory_of(ready).external_id_echo();
     let pilot = match echo() {
         ExternalIdEcho::Unknown => Some(connection.pilot().await),
         _ => None,
@@ -141,12 +165,12 @@ async fn create(
     // A crash between POST and status write is healed by our mark on the account. Where it may not
     // come back, or is one that others may have too, the resource itself says what was begun.
     let recognised = echo() == ExternalIdEcho::Echoed && desired.external_id == desired.own_mark;
-    let mut marked = pass.begun_to_create() && !connection.create_was_refused(&pass.uid);
+    let begun = names::creating_hash(&desired.user_name);
+    let mut marked = pass.begun_to_create().as_ref() == Some(&begun);
     if !recognised && !marked {
-        finalizer::mark_creating(&pass.context.client, pass.user, true).await?;
+        report::mark_creating(pass, Some(begun)).await?;
         marked = true;
     }
-    connection.begin_create(&pass.uid);
     let body = diff::create_body(desired, &ready.profile);
     let created = ready.client.create(ResourceKind::User, &body).await;
     let created = created.map(|created| {
@@ -154,7 +178,7 @@ async fn create(
         resource.and_then(|resource| Observed::read(resource, &ready.profile))
     });
     if let Ok(Some(account)) = &created {
-        let mut directory = connection.directory();
+        let mut directory = connection.directory_of(ready);
         if account.external_id.is_none() {
             directory.external_id_was_dropped();
         }
@@ -164,7 +188,7 @@ async fn create(
     match created {
         Ok(None) => {
             // Accepted without a body (RFC 7644 allows it, RFC 9967 makes it usual): find it.
-            connection.doubt_create(&pass.uid);
+            connection.doubt_create(&pass.uid, &desired.user_name);
             Ok(Applied::LookAgain)
         }
         Ok(Some(account)) => {
@@ -180,19 +204,19 @@ async fn create(
                 }
             };
             Ok(Applied::Done {
+                unkept: names_of(settled_changes(desired, &account, ready)),
                 account,
                 reason: Reason::Created,
                 attributes,
             })
         }
         Err(error) if error.possibly_applied() => {
-            connection.doubt_create(&pass.uid);
+            connection.doubt_create(&pass.uid, &desired.user_name);
             Ok(Applied::Failed(error))
         }
         Err(error) => {
-            connection.refuse_create(&pass.uid);
             if marked {
-                finalizer::mark_creating(&pass.context.client, pass.user, false).await?;
+                report::mark_creating(pass, None).await?;
             }
             let found = taken(&error)
                 && matches!(
@@ -253,7 +277,7 @@ async fn update(
         Some(answer) => answer,
         None => {
             let mut all = {
-                let directory = connection.directory();
+                let directory = connection.directory_of(ready);
                 diff::hidden(desired, account, &ready.profile, directory.echoed())
             };
             all.extend_from_slice(changes);
@@ -263,7 +287,7 @@ async fn update(
     let seen = answer
         .as_ref()
         .and_then(|resource| Observed::read(resource, &ready.profile));
-    let mut directory = connection.directory();
+    let mut directory = connection.directory_of(ready);
     Ok(match seen {
         Some(after) => {
             directory.put(after.clone());
@@ -320,7 +344,7 @@ pub async fn archive(
     let shown = seen.is_some();
     let mut after = seen.unwrap_or_else(|| account.clone());
     if answer.is_some() && after.active == Some(true) {
-        connection.directory().put(after);
+        connection.directory_of(ready).put(after);
         // Said yes and did not: to let the resource go now would leave a leaver in.
         return Err(ScimError::PreconditionFailed);
     }
@@ -330,9 +354,9 @@ pub async fn archive(
     after.active = Some(false);
     after.attributes.insert("active".into(), false.into());
     if shown {
-        connection.directory().put(after);
+        connection.directory_of(ready).put(after);
     } else {
-        connection.directory().put_assumed(after);
+        connection.directory_of(ready).put_assumed(after);
     }
     Ok(())
 }
@@ -347,7 +371,7 @@ pub async fn delete(
     account: &Observed,
 ) -> Result<(), ScimError> {
     ready.client.delete(ResourceKind::User, &account.id).await?;
-    connection.directory().remove(&account.id);
+    connection.directory_of(ready).remove(&account.id);
     Ok(())
 }
 
@@ -373,6 +397,6 @@ async fn refresh(connection: &Connection, ready: &Ready, id: &str) {
     if let Ok(resource) = ready.client.get(ResourceKind::User, id).await
         && let Some(observed) = Observed::read(&resource, &ready.profile)
     {
-        connection.directory().put(observed);
+        connection.directory_of(ready).put(observed);
     }
 }

@@ -12,27 +12,34 @@ use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{Feature, ScimConnection, ScimConnectionSpec};
+use crate::api::connection::{Feature, ScimConnection};
 use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
 use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
 use crate::controller::index::Key;
+use crate::controller::listing::{listing, listing_wait};
 use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready, Woken};
 use crate::controller::secrets::{Kind, Seen};
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
-use crate::domain::observed::Observed;
 use crate::domain::profile::Profile;
 use crate::scim::limits::Limits;
-use crate::scim::{
-    Client, ClientConfig, ErrorClass, ListQuery, ListingOptions, ResourceKind, ScimError, list_all,
-};
+use crate::scim::{Client, ClientConfig, ErrorClass, ListQuery, ResourceKind, ScimError};
 
 const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Why a run ended early: the conditions that say so.
 pub type Trouble = Vec<Verdict>;
+
+/// What a run has to ask the backend, though nothing is due.
+#[derive(Clone, Copy)]
+struct Probe {
+    /// A listing, as a person asked.
+    listing: bool,
+    /// Anything, since a user met trouble.
+    any: bool,
+}
 
 /// The annotation by which a person or Flux asks for a reconcile now.
 pub fn requested(object: &impl Resource) -> Option<String> {
@@ -99,14 +106,15 @@ pub async fn reconcile(
             Err(trouble)
         }
         _ => {
-            let outcome = bring_up(
-                &object,
-                &context,
-                &connection,
-                &mut memory,
-                asked || suspected,
-            )
-            .await;
+            let probe = Probe {
+                listing: asked,
+                any: suspected,
+            };
+            let outcome = bring_up(&object, &context, &connection, &mut memory, probe).await;
+            if matches!(&outcome, Err(trouble) if trouble.is_empty()) {
+                // Given up on the way, for a new spec or token, or because the operator stops.
+                return Ok(Action::requeue(Duration::from_millis(20)));
+            }
             if outcome.is_err() {
                 memory.failures += 1;
                 memory.not_before = Some(
@@ -164,22 +172,6 @@ pub async fn reconcile(
     Ok(action)
 }
 
-fn interval(spec: &ScimConnectionSpec) -> Duration {
-    Duration::from_secs(
-        names::duration_seconds(&spec.sync.interval)
-            .unwrap_or(1800)
-            .max(1),
-    )
-}
-
-/// How long after one listing the next is due: sooner after one that was not complete, since nothing
-/// is created or deprovisioned until then.
-fn listing_wait(memory: &Memory, spec: &ScimConnectionSpec) -> Duration {
-    let (_, sooner) = memory.incomplete;
-    let interval = interval(spec);
-    sooner.map_or(interval, |sooner| sooner.min(interval))
-}
-
 fn hash(token: &str) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     token.hash(&mut hasher);
@@ -188,7 +180,20 @@ fn hash(token: &str) -> u64 {
 
 async fn inputs_changed(object: &ScimConnection, context: &Context, memory: &Memory) -> bool {
     match inputs(object, context).await {
-        Ok((_, built)) => memory.built_from.as_ref() != Some(&built),
+        // The same token as before is news where it was missing meanwhile.
+        Ok((_, built)) => {
+            let first = memory.failing_with.as_ref().and_then(|t| t.first());
+            let was_missing = first.is_some_and(|verdict| {
+                matches!(
+                    verdict.reason,
+                    Reason::SecretNotFound
+                        | Reason::KeyNotFound
+                        | Reason::TokenMalformed
+                        | Reason::CaBundleInvalid
+                )
+            });
+            was_missing || memory.built_from.as_ref() != Some(&built)
+        }
         Err(trouble) => memory.failing_with.as_ref() != Some(&trouble),
     }
 }
@@ -279,7 +284,7 @@ async fn bring_up(
     context: &Context,
     connection: &Arc<Connection>,
     memory: &mut Memory,
-    probe: bool,
+    probe: Probe,
 ) -> Result<Woken, Trouble> {
     let spec = &object.spec;
     let (token, built) = inputs(object, context).await?;
@@ -298,7 +303,7 @@ async fn bring_up(
                 || old.spec.attribute_mapping != spec.attribute_mapping
         });
         if moved {
-            *connection.directory() = crate::directory::Users::default();
+            connection.leave_backend();
             memory.listed = None;
         }
         // Another token, or another way there, may be offered other things.
@@ -331,12 +336,13 @@ async fn bring_up(
     };
     let wait = listing_wait(memory, spec);
     let due = memory.listed.is_none_or(|t| t.elapsed() >= wait);
-    let asked = connection.listing_asked();
+    // A user's doubt is no reason to repeat at once what has just been cut short.
+    let asked = (due || memory.incomplete.0 == 0) && connection.listing_asked();
     let first = memory.listed.is_none();
     let mut wake = Woken::default();
-    if due || asked || probe {
+    if due || asked || probe.listing {
         wake = listing(connection, memory, &client, &profile, spec).await?;
-    } else if rebuilt || memory.failing_with.is_some() {
+    } else if rebuilt || probe.any || memory.failing_with.is_some() {
         client
             .list(ResourceKind::User, &ListQuery::first(1))
             .await
@@ -364,6 +370,7 @@ async fn bring_up(
             &connection.key.namespace,
             &connection.key.name,
         ),
+        backend: connection.backend(),
         patch: match spec.dialect.patch {
             Feature::Auto => capabilities.patch,
             Feature::Enabled => true,
@@ -378,66 +385,11 @@ async fn bring_up(
     Ok(wake)
 }
 
-async fn listing(
-    connection: &Connection,
-    memory: &mut Memory,
-    client: &Client,
-    profile: &Profile,
-    spec: &ScimConnectionSpec,
-) -> Result<Woken, Trouble> {
-    let mark = connection.directory().begin_listing();
-    let mut accounts = Vec::new();
-    let options = ListingOptions {
-        page_size: spec.dialect.page_size,
-        ..ListingOptions::default()
-    };
-    let result = list_all(client, ResourceKind::User, &options, |page| {
-        accounts.extend(page.iter().filter_map(|r| Observed::read(r, profile)))
-    })
-    .await;
-    let listing = result.map_err(|error| trouble(&error))?;
-    let difference = connection
-        .directory()
-        .finish_listing(mark, accounts, listing.complete);
-    memory.listed = Some(Instant::now());
-    memory.incomplete = if listing.complete {
-        (0, None)
-    } else {
-        let row = memory.incomplete.0;
-        let wait = crate::domain::retry::backoff(row, interval(spec), jitter());
-        (row + 1, Some(wait))
-    };
-    memory.directory_verdict = Some(if listing.complete {
-        memory.last_full_sync = Some(jiff::Timestamp::now());
-        Verdict::yes(
-            C::DirectoryComplete,
-            Reason::Complete,
-            "every account was listed",
-        )
-    } else {
-        let why = listing.reason.unwrap_or("the listing ended early");
-        Verdict::no(
-            C::DirectoryComplete,
-            Reason::Truncated,
-            format!("{why}; nothing is deprovisioned or created until a listing is complete"),
-        )
-    });
-    // Drift costs what changed, not what exists: only owners of changed accounts are woken, and
-    // those whose trouble a change at the backend may have ended.
-    let outcomes = connection.outcomes();
-    let changed: std::collections::HashSet<&String> = difference
-        .changed
-        .iter()
-        .chain(&difference.missing)
-        .collect();
-    let touched = outcomes.iter().filter(|(_, o)| {
-        o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
-    });
-    Ok(Woken::users(touched.map(|(key, _)| key.clone())))
-}
-
 /// The conditions that an error of the whole connection means.
-fn trouble(error: &ScimError) -> Trouble {
+pub(super) fn trouble(error: &ScimError) -> Trouble {
+    if *error == ScimError::Closed {
+        return Vec::new();
+    }
     vec![match error {
         ScimError::Unauthorized => {
             Verdict::no(C::Authenticated, Reason::Unauthorized, error.to_string())

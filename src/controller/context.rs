@@ -27,6 +27,8 @@ pub struct Options {
     pub use_system_proxy: bool,
 }
 
+type Connections = Arc<RwLock<HashMap<Key, Arc<Connection>>>>;
+
 /// What every reconciler shares.
 pub struct Context {
     /// The Kubernetes client.
@@ -45,7 +47,7 @@ pub struct Context {
     pub watches: Watches,
     index: Mutex<Index>,
     groups_index: Mutex<GroupIndex>,
-    connections: RwLock<HashMap<Key, Arc<Connection>>>,
+    connections: Connections,
     connections_listed: AtomicBool,
     stopping: AtomicBool,
     reported: Mutex<HashMap<String, ScimUserStatus>>,
@@ -94,8 +96,17 @@ impl Context {
         events: Events,
         wakers: Wakers,
     ) -> Self {
+        let connections = Connections::default();
+        let held = connections.clone();
+        // A new token or CA bundle ends what the old one began, a listing of an hour included.
+        let hold = move |key: &Key| {
+            let connections = held.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(connection) = connections.get(key) {
+                connection.hold();
+            }
+        };
         Self {
-            watches: Watches::new(client.clone(), wakers.connections.clone()),
+            watches: Watches::new(client.clone(), wakers.connections.clone(), Arc::new(hold)),
             client,
             options,
             users,
@@ -104,7 +115,7 @@ impl Context {
             events,
             index: Mutex::default(),
             groups_index: Mutex::default(),
-            connections: RwLock::default(),
+            connections,
             connections_listed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             reported: Mutex::default(),
@@ -352,6 +363,13 @@ impl Context {
         let wait = crate::domain::retry::backoff(*attempt, Duration::from_secs(300), jitter());
         *attempt += 1;
         wait
+    }
+
+    /// How often an object has failed in a row.
+    pub fn tries(&self, uid: &str) -> u32 {
+        let attempts = self.attempts.lock();
+        let attempts = attempts.unwrap_or_else(PoisonError::into_inner);
+        attempts.get(uid).copied().unwrap_or(0)
     }
 
     /// The object came through: the next failure starts from the shortest wait.

@@ -16,7 +16,7 @@ use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Farewell};
-use crate::scim::ScimError;
+use crate::scim::{ListQuery, ResourceKind, ScimError};
 
 /// Parts with a deleted user.
 ///
@@ -128,7 +128,7 @@ async fn carry_out(
         .await?;
         return Ok(Action::await_change());
     }
-    match observe::settle_create(pass, connection, ready, &pass.user.spec.user_name).await {
+    match observe::settle_create(pass, connection, ready).await {
         Ok(true) => {}
         Ok(false) => {
             pass.context.wake_connection(&connection.key);
@@ -137,7 +137,16 @@ async fn carry_out(
         Err(error) => return outcome::farewell_failed(pass, connection, ready, &error).await,
     }
     let account = match find(pass, connection, ready).await {
-        Ok(account) => account,
+        Ok(Found::One(account)) => Some(*account),
+        Ok(Found::Nobody) => None,
+        Ok(Found::Unclear(why)) => {
+            // Letting go now could leave a leaver in.
+            let ready = Verdict::no(C::Ready, Reason::Pending, why);
+            let report = Report::waiting_for_deletion(pass, ready);
+            report::write(pass, Some(connection), report).await?;
+            connection.wait(pass.key.clone());
+            return Ok(Action::await_change());
+        }
         Err(error) => return outcome::farewell_failed(pass, connection, ready, &error).await,
     };
     let (result, reason, note) = match plan::farewell(policy, account) {
@@ -159,41 +168,67 @@ async fn carry_out(
     }
 }
 
+/// What the search for a leaver's account came to.
+enum Found {
+    /// This one.
+    One(Box<Observed>),
+    /// There is none.
+    Nobody,
+    /// A person has to say.
+    Unclear(&'static str),
+}
+
 /// The account that is certainly this resource's: by recorded id, by our own deterministic mark, or
 /// by what a create that was marked ahead had said. Never by userName alone, which somebody else may
-/// have by now.
-async fn find(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    ready: &Ready,
-) -> Result<Option<Observed>, ScimError> {
+/// have by now; and "none" only on good evidence, since it lets the resource go.
+async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result<Found, ScimError> {
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
     if let Some(id) = pass.recorded() {
-        let account = observe::by_id(connection, ready, id).await?;
-        // An id means nothing at another backend: the mark of another resource betrays a stranger.
-        return Ok(account
-            .filter(|account| !names::is_mark_of_another(account.external_id.as_deref(), &mark)));
-    }
-    let directory = connection.directory();
-    let mut candidates = directory.by_external_id(&mark);
-    if candidates.is_empty() && pass.begun_to_create() && !connection.create_was_refused(&pass.uid)
-    {
-        // Nobody had the name when the create began, and its outcome was never recorded.
-        candidates = match &pass.user.spec.external_id {
-            Some(explicit) => directory.by_external_id(explicit),
-            None => Vec::new(),
-        };
-        if candidates.is_empty() {
-            let mut named = directory.by_name(&pass.user.spec.user_name);
-            named.retain(|account| account.external_id.is_none());
-            candidates = named;
+        let mut account = observe::by_id(connection, ready, id).await?;
+        if account.as_ref().is_some_and(|a| a.active == Some(false)) {
+            // Archived, says a listing that may be a day old: somebody may have reactivated it.
+            account = observe::look(connection, ready, id).await?;
+        }
+        match account {
+            // An id means nothing at another backend: the mark of another resource betrays a stranger.
+            Some(account) if names::is_mark_of_another(account.external_id.as_deref(), &mark) => {}
+            Some(account) => return Ok(Found::One(Box::new(account))),
+            // A gateway answers 404 as well: only a backend that lists its users is believed.
+            None => {
+                let first = ListQuery::first(1);
+                ready.client.list(ResourceKind::User, &first).await?;
+            }
         }
     }
-    Ok(if candidates.len() == 1 {
-        candidates.pop()
-    } else {
-        None
-    })
+    let mut candidates = {
+        let directory = connection.directory_of(ready);
+        let marked = directory.by_external_id(&mark);
+        if marked.is_empty() {
+            observe::begun(pass, &directory)
+        } else {
+            marked
+        }
+    };
+    {
+        let explicit = pass.user.spec.external_id.as_deref();
+        candidates.retain(|account| match account.external_id.as_deref() {
+            None => true,
+            Some(other) if names::is_mark_of_another(Some(other), &mark) => false,
+            found => found == Some(&*mark) || found == explicit,
+        });
+    }
+    match (candidates.pop(), candidates.pop()) {
+        (Some(account), None) => observe::look(connection, ready, &account.id)
+            .await
+            .map(|seen| seen.map_or(Found::Nobody, |account| Found::One(Box::new(account)))),
+        (Some(_), Some(_)) => Ok(Found::Unclear(
+            "deletion waits: more than one account bears the mark of this resource; put the backend right, or release this resource by the annotation scim-operator.io/abandon=true",
+        )),
+        (None, _) if pass.before.id.is_some() && pass.recorded().is_none() => Ok(Found::Unclear(
+            "deletion waits: the account was recorded at another endpoint and is not found at this one; the annotation scim-operator.io/abandon=true releases this resource",
+        )),
+        (None, _) => Ok(Found::Nobody),
+    }
 }
 
 async fn release(

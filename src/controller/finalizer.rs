@@ -9,7 +9,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::{ANNOTATION_CREATING, FINALIZER};
+use crate::api::FINALIZER;
 
 /// What putting it on came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,26 +56,6 @@ pub async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured
     let finalizers = object.finalizers().iter();
     let rest: Vec<String> = finalizers.filter(|f| *f != FINALIZER).cloned().collect();
     raced(patch_finalizers(client, object, rest).await)
-}
-
-/// Marks, or unmarks, that a create was begun whose outcome could not be recognised by externalId.
-///
-/// # Errors
-/// When the API server does not take the patch.
-pub async fn mark_creating<K: Declared>(
-    client: &Client,
-    object: &K,
-    on: bool,
-) -> Result<(), kube::Error> {
-    let value = on.then_some("true");
-    let patch =
-        json!({"metadata": {"uid": object.uid(), "annotations": {ANNOTATION_CREATING: value}}});
-    patched(client, object, patch).await
-}
-
-/// Whether a create was marked ahead whose outcome is not recorded.
-pub fn begun_to_create<K: Declared>(object: &K) -> bool {
-    object.annotations().contains_key(ANNOTATION_CREATING)
 }
 
 async fn patch_finalizers<K: Declared>(

@@ -89,7 +89,15 @@ impl Index {
             .filter(|key| !listed.contains(key))
             .cloned()
             .collect();
-        gone.iter().flat_map(|key| self.remove(key)).collect()
+        let mut woken: Vec<Key> = gone.iter().flat_map(|key| self.remove(key)).collect();
+        // A pass may have run on what the store had before this listing was whole.
+        woken.extend(listed);
+        woken
+    }
+
+    /// Every user.
+    pub fn all(&self) -> Vec<Key> {
+        self.facts.keys().cloned().collect()
     }
 
     /// A user was added or changed.
@@ -200,6 +208,12 @@ impl Index {
             .collect()
     }
 
+    /// Whether a user is one of a connection's.
+    pub fn is_member_of(&self, key: &Key, connection: &Key) -> bool {
+        let facts = self.facts.get(key);
+        facts.is_some_and(|facts| facts.connection == *connection)
+    }
+
     /// Whether there is such a user, be it on its way out.
     pub fn is_declared(&self, key: &Key) -> bool {
         self.facts.contains_key(key)
@@ -283,7 +297,11 @@ mod tests {
         index.apply(&user("a", "a", "2026-01-01T00:00:00Z"));
         index.begin();
         index.apply(&user("b", "b", "2026-01-01T00:00:00Z"));
-        index.finish();
+        assert_eq!(
+            index.finish(),
+            [Key::new("team", "b")],
+            "what was listed is looked at again"
+        );
         assert_eq!(
             index.members_of(&Key::new("team", "c")),
             [Key::new("team", "b")]

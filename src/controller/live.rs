@@ -1,6 +1,7 @@
 //! The running side of one ScimConnection: its client, its directory, and whether it can be used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -33,6 +34,8 @@ pub struct Ready {
     pub spec: ScimConnectionSpec,
     /// The owner mark.
     pub owner_id: String,
+    /// Which backend this is, as `Connection::backend` counts.
+    pub backend: u64,
     /// Whether PATCH is used.
     pub patch: bool,
     /// Whether ETags are used.
@@ -50,6 +53,8 @@ pub struct Outcome {
     pub archived: bool,
     /// A change at the backend may settle it.
     pub retry_on_listing: bool,
+    /// The backend keeps an account active, or archived, against what it was told.
+    pub retry_soon: bool,
 }
 
 /// The states that are counted.
@@ -147,11 +152,16 @@ pub struct Connection {
     phase: Mutex<Phase>,
     client: Mutex<Option<Client>>,
     directory: Mutex<Users>,
+    /// Counts the backends that the endpoint has led to.
+    backend: AtomicU64,
+    /// Where answers of a backend go that was left meanwhile: nobody reads it.
+    left_behind: Mutex<Users>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
     waiting: Mutex<Woken>,
-    doubtful_creates: Mutex<HashMap<String, u64>>,
-    refused_creates: Mutex<HashSet<String>>,
+    /// Those that only a listing can help.
+    waiting_for_listing: Mutex<Woken>,
+    doubtful_creates: Mutex<HashMap<String, (u64, String)>>,
     pilot: tokio::sync::Mutex<()>,
     relist: Mutex<bool>,
     suspect: Mutex<bool>,
@@ -173,11 +183,13 @@ impl Connection {
             phase: Mutex::new(Phase::Starting),
             client: Mutex::default(),
             directory: Mutex::default(),
+            backend: AtomicU64::new(0),
+            left_behind: Mutex::default(),
             outcomes: Mutex::default(),
             group_outcomes: Mutex::default(),
             waiting: Mutex::default(),
+            waiting_for_listing: Mutex::default(),
             doubtful_creates: Mutex::default(),
-            refused_creates: Mutex::default(),
             pilot: tokio::sync::Mutex::default(),
             relist: Mutex::new(false),
             suspect: Mutex::new(false),
@@ -273,6 +285,33 @@ impl Connection {
         lock(&self.directory)
     }
 
+    /// The directory, for what an answer to a request of `ready` says: not the one in use where the
+    /// endpoint leads elsewhere by now.
+    pub fn directory_of(&self, ready: &Ready) -> MutexGuard<'_, Users> {
+        let directory = lock(&self.directory);
+        if self.backend.load(Ordering::Acquire) == ready.backend {
+            directory
+        } else {
+            drop(directory);
+            lock(&self.left_behind)
+        }
+    }
+
+    /// Which backend the endpoint leads to, counted from the first.
+    pub fn backend(&self) -> u64 {
+        self.backend.load(Ordering::Acquire)
+    }
+
+    /// Forgets everything about a backend that is left.
+    pub fn leave_backend(&self) {
+        let mut directory = lock(&self.directory);
+        *directory = Users::default();
+        self.backend.fetch_add(1, Ordering::AcqRel);
+        drop(directory);
+        lock(&self.doubtful_creates).clear();
+        self.forget_ids();
+    }
+
     /// Notes how a user came out; true when that changes the counts.
     pub fn note(&self, user: &Key, outcome: Option<Outcome>) -> bool {
         let mut outcomes = lock(&self.outcomes);
@@ -311,37 +350,42 @@ impl Connection {
         lock(&self.outcomes).get(user).cloned()
     }
 
+    /// The ids that other users have, among those whose last outcome is known.
+    pub fn ids_of_others(&self, user: &Key) -> HashSet<String> {
+        let outcomes = lock(&self.outcomes);
+        let others = outcomes.iter().filter(|(key, _)| *key != user);
+        others
+            .filter_map(|(_, outcome)| outcome.id.clone())
+            .collect()
+    }
+
+    /// Forgets which ids users have, since they were another backend's.
+    fn forget_ids(&self) {
+        for outcome in lock(&self.outcomes).values_mut() {
+            outcome.id = None;
+        }
+        for outcome in lock(&self.group_outcomes).values_mut() {
+            outcome.id = None;
+        }
+    }
+
     /// The id recorded for a user.
     pub fn id_of(&self, user: &Key) -> Option<String> {
         lock(&self.outcomes).get(user).and_then(|o| o.id.clone())
     }
 
-    /// A POST for this object may have been applied: look before the next.
-    pub fn doubt_create(&self, uid: &str) {
+    /// A POST for this object, under this name, may have been applied: look before the next.
+    pub fn doubt_create(&self, uid: &str, name: &str) {
         let step = self.directory().step();
-        lock(&self.doubtful_creates).insert(uid.to_owned(), step);
+        lock(&self.doubtful_creates).insert(uid.to_owned(), (step, name.to_owned()));
     }
 
-    /// The backend refused to create this object's account: there is none that we began to create.
-    pub fn refuse_create(&self, uid: &str) {
-        lock(&self.refused_creates).insert(uid.to_owned());
-    }
-
-    /// Whether the last create of this object's account was refused.
-    pub fn create_was_refused(&self, uid: &str) -> bool {
-        lock(&self.refused_creates).contains(uid)
-    }
-
-    /// A create begins, whatever became of the last.
-    pub fn begin_create(&self, uid: &str) {
-        lock(&self.refused_creates).remove(uid);
-    }
-
-    /// Whether a POST for this object may have been applied, and no complete listing has begun since.
-    pub fn create_is_doubtful(&self, uid: &str) -> bool {
+    /// The name under which a POST for this object may have been applied, where no complete listing
+    /// has begun since. The spec may say another one by now.
+    pub fn doubtful_create(&self, uid: &str) -> Option<String> {
         let listed = self.directory().last_complete();
-        let doubt = lock(&self.doubtful_creates).get(uid).copied();
-        doubt.is_some_and(|step| listed.is_none_or(|listed| listed <= step))
+        let (step, name) = lock(&self.doubtful_creates).get(uid).cloned()?;
+        listed.is_none_or(|listed| listed <= step).then_some(name)
     }
 
     /// The outcome of the POST is known.
@@ -349,9 +393,15 @@ impl Connection {
         lock(&self.doubtful_creates).remove(uid);
     }
 
-    /// Asks for a listing at the next run.
-    pub fn ask_for_listing(&self) {
+    /// Asks for a listing, for a user who waits for it.
+    pub fn ask_for_listing(&self, user: Key) {
         *lock(&self.relist) = true;
+        lock(&self.waiting_for_listing).users.insert(user);
+    }
+
+    /// A listing is over: those who waited for one.
+    pub fn listing_done(&self) -> Woken {
+        std::mem::take(&mut *lock(&self.waiting_for_listing))
     }
 
     /// Whether a listing was asked for; asking ends with the answer.

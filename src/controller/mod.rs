@@ -12,6 +12,7 @@ pub mod farewell;
 pub mod finalizer;
 pub mod group;
 pub mod index;
+pub mod listing;
 pub mod live;
 pub mod observe;
 pub mod outcome;

@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Ready};
 use crate::controller::user::Pass;
-use crate::directory::Known;
+use crate::directory::{Known, Users};
 use crate::domain::identity::Candidates;
 use crate::domain::names::{self, fold_user_name};
 use crate::domain::observed::Observed;
@@ -42,18 +42,15 @@ pub fn manager(pass: &Pass<'_>, connection: &Connection) -> Option<ManagerLink> 
         reference.name.clone(),
     );
     let stored = || {
-        let user = pass
+        let here = pass
             .context
-            .users
-            .get(&ObjectRef::new(&key.name).within(&key.namespace))?;
-        // An id of another backend means nothing here.
-        let status = user.status.as_ref()?;
-        let here = status.endpoint_hash == pass.endpoint_hash;
-        (here && Key::connection_of(&user) == connection.key)
-            .then(|| status.id.clone())
-            .flatten()
+            .index(|index| index.is_member_of(&key, &connection.key));
+        here.then(|| recorded_of(pass, &key)).flatten()
     };
-    let id = connection.id_of(&key).or_else(stored);
+    let id = match connection.outcome_of(&key) {
+        Some(outcome) => outcome.id,
+        None => stored(),
+    };
     Some(ManagerLink { key, id })
 }
 
@@ -71,19 +68,78 @@ pub async fn candidates(
     if let Some(id) = pass.recorded() {
         found.recorded = by_id(connection, ready, id).await?;
     }
-    if let (None, Some(adopt)) = (&found.recorded, &pass.user.spec.adopt) {
-        found.adopt = by_id(connection, ready, &adopt.id).await?;
+    if let Some(id) = pass.adopts() {
+        found.adopt = by_id(connection, ready, id).await?;
     }
-    if !settle_create(pass, connection, ready, &desired.user_name).await? {
+    if !settle_create(pass, connection, ready).await? {
         return Ok(None);
     }
     {
-        let directory = connection.directory();
+        let directory = connection.directory_of(ready);
         found.by_external_id = directory.by_external_id(&desired.external_id);
         found.by_name = directory.by_name(&desired.user_name);
+        found.begun = begun(pass, &directory);
     }
     found.orphaned = orphaned(pass, ready, &found);
+    found.held = held(pass, connection, &found);
     Ok(Some(found))
+}
+
+/// The accounts that bear the name by which a create was begun whose outcome is not recorded.
+pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
+    let Some(hash) = pass.begun_to_create() else {
+        return Vec::new();
+    };
+    // The spec may say another name by now, so that only the hash finds it.
+    let named = |name: &str| names::creating_hash(name) == hash;
+    directory.matching(|account| account.user_name.as_deref().is_some_and(named))
+}
+
+/// The ids among the candidates that other users have recorded: one account is never two people's.
+fn held(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    found: &Candidates<Observed>,
+) -> BTreeSet<String> {
+    let Candidates {
+        recorded,
+        adopt,
+        by_external_id,
+        begun,
+        by_name,
+        ..
+    } = found;
+    let open = adopt
+        .iter()
+        .chain(by_external_id)
+        .chain(begun)
+        .chain(by_name);
+    let mut ids: BTreeSet<String> = open.map(|account| account.id.clone()).collect();
+    if recorded.is_some() || ids.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut others = connection.ids_of_others(&pass.key);
+    for key in pass
+        .context
+        .index(|index| index.members_of(&connection.key))
+    {
+        // Not looked at since the start: its status speaks.
+        if key != pass.key && connection.outcome_of(&key).is_none() {
+            others.extend(recorded_of(pass, &key));
+        }
+    }
+    ids.retain(|id| others.contains(id));
+    ids
+}
+
+/// The id that a user's status records at this backend.
+fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
+    let reference = ObjectRef::new(&key.name).within(&key.namespace);
+    let user = pass.context.users.get(&reference)?;
+    let status = user.status.as_ref()?;
+    (status.endpoint_hash == pass.endpoint_hash)
+        .then(|| status.id.clone())
+        .flatten()
 }
 
 /// The marks among `found` that are our owner's, of resources that are declared no more.
@@ -108,21 +164,20 @@ pub async fn settle_create(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,
-    user_name: &str,
 ) -> Result<bool, ScimError> {
-    if !connection.create_is_doubtful(&pass.uid) {
+    // By the name that the POST said: the spec may say another one by now.
+    let Some(user_name) = connection.doubtful_create(&pass.uid) else {
         return Ok(true);
-    }
-    match look_up(connection, ready, user_name).await? {
+    };
+    match look_up(connection, ready, &user_name).await? {
         LookUp::CannotTell => {
-            connection.ask_for_listing();
-            connection.wait(pass.key.clone());
+            connection.ask_for_listing(pass.key.clone());
             return Ok(false);
         }
         LookUp::Found => {
             // Whoever it is, the server shows it without the mark that every account of ours has.
-            let mut directory = connection.directory();
-            let found = directory.by_name(user_name);
+            let mut directory = connection.directory_of(ready);
+            let found = directory.by_name(&user_name);
             if found.iter().all(|account| account.external_id.is_none()) {
                 directory.external_id_was_dropped();
             }
@@ -153,23 +208,35 @@ pub async fn by_id(
     ready: &Ready,
     id: &str,
 ) -> Result<Option<Observed>, ScimError> {
-    let known = connection.directory().by_id(id);
+    let known = connection.directory_of(ready).by_id(id);
     match known {
         Known::Present(observed) => Ok(Some(observed)),
-        Known::Doubtful | Known::Unknown => match ready.client.get(ResourceKind::User, id).await {
-            Ok(resource) => {
-                let observed = Observed::read(&resource, &ready.profile);
-                if let Some(observed) = &observed {
-                    connection.directory().put(observed.clone());
-                }
-                Ok(observed)
+        Known::Doubtful | Known::Unknown => look(connection, ready, id).await,
+    }
+}
+
+/// One account by id, by GET, whatever the directory says.
+///
+/// # Errors
+/// When the GET fails for any reason but that the account is gone.
+pub async fn look(
+    connection: &Connection,
+    ready: &Ready,
+    id: &str,
+) -> Result<Option<Observed>, ScimError> {
+    match ready.client.get(ResourceKind::User, id).await {
+        Ok(resource) => {
+            let observed = Observed::read(&resource, &ready.profile);
+            if let Some(observed) = &observed {
+                connection.directory_of(ready).put(observed.clone());
             }
-            Err(ScimError::NotFound) => {
-                connection.directory().remove(id);
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        },
+            Ok(observed)
+        }
+        Err(ScimError::NotFound) => {
+            connection.directory_of(ready).remove(id);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -199,7 +266,7 @@ pub async fn look_up(
                     .user_name
                     .as_deref()
                     .is_some_and(|n| fold_user_name(n) == fold_user_name(user_name));
-                connection.directory().put(observed);
+                connection.directory_of(ready).put(observed);
             }
             Ok(match (any, empty) {
                 (true, _) => LookUp::Found,

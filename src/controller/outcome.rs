@@ -8,14 +8,14 @@ use kube::runtime::controller::Action;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
-use crate::controller::finalizer;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, Ready, State};
 use crate::controller::report::{Report, archived_before, note, write};
 use crate::controller::user::Pass;
+use crate::directory::Known;
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 use crate::domain::identity::Identity;
-use crate::domain::validate::Valid;
+use crate::domain::validate::{Valid, valid_until};
 use crate::scim::{ErrorClass, ScimError};
 
 /// The longest pause that a server can impose on one resource.
@@ -95,6 +95,7 @@ pub async fn applied(
             account,
             reason,
             attributes,
+            unkept,
         } => {
             let report = done(
                 pass,
@@ -104,16 +105,15 @@ pub async fn applied(
                 account,
                 reason,
                 attributes,
+                unkept,
                 pending_manager,
             );
-            let retry = report.outcome.state == State::Failing && report.outcome.retry_on_listing;
+            // Not archived as told, or not reactivated: tried again soon, not at the next listing only.
+            let retry = report.outcome.retry_soon;
             if !retry {
                 pass.context.settled(&pass.uid);
             }
             write(pass, Some(connection), report).await?;
-            if pass.begun_to_create() {
-                finalizer::mark_creating(&pass.context.client, pass.user, false).await?;
-            }
             Ok(if retry {
                 Action::requeue(pass.context.next_wait(&pass.uid))
             } else {
@@ -182,10 +182,12 @@ fn done(
     account: crate::domain::observed::Observed,
     reason: Reason,
     attributes: Vec<String>,
+    unkept: Vec<String>,
     pending_manager: Option<Key>,
 ) -> Report {
     let wanted_active = valid.desired.active;
     let stays_archived = wanted_active && account.active == Some(false);
+    let stays_active = !wanted_active && account.active == Some(true);
     // A pass that only confirmed keeps the word for what was done last.
     let kept = pass
         .before
@@ -204,8 +206,21 @@ fn done(
         }
         (_, _) => (reason, format!("written: {}", attributes.join(", "))),
     };
-    let synced = Verdict::yes(C::Synced, synced_reason, synced_message);
+    let not_kept = format!(
+        "written, and not kept by the backend: {}",
+        unkept.join(", ")
+    );
+    let synced = if unkept.is_empty() {
+        Verdict::yes(C::Synced, synced_reason, synced_message)
+    } else {
+        Verdict::no(C::Synced, Reason::RequestFailed, not_kept.clone())
+    };
     let archived = match (wanted_active, stays_archived, expired) {
+        _ if stays_active => Verdict::no(
+            C::Archived,
+            Reason::Active,
+            "the backend keeps the account active although it is to be archived",
+        ),
         (_, true, _) => Verdict::yes(
             C::Archived,
             Reason::ByBackend,
@@ -227,6 +242,16 @@ fn done(
             ),
             Outlook::Moving,
         )
+    } else if !unkept.is_empty() {
+        let outlook = if stays_active {
+            Outlook::Moving
+        } else {
+            Outlook::Stuck
+        };
+        (
+            Verdict::no(C::Ready, Reason::Pending, not_kept.clone()),
+            outlook,
+        )
     } else if let Some(manager) = pending_manager {
         let message = format!(
             "provisioned; spec.enterprise.manager waits for ScimUser {manager} to have an account"
@@ -247,6 +272,7 @@ fn done(
         )
     };
     let event = match reason {
+        _ if !unkept.is_empty() => Some((true, "RequestFailed", "Provision", not_kept)),
         Reason::UpToDate => None,
         Reason::Created => Some((
             false,
@@ -274,7 +300,8 @@ fn done(
             state: outlook.state(),
             id: Some(account.id.clone()),
             archived: is_archived,
-            retry_on_listing: stays_archived,
+            retry_on_listing: stays_archived || !unkept.is_empty(),
+            retry_soon: stays_archived || stays_active,
         },
         id: Some(account.id),
         endpoint_hash: pass.endpoint_hash.clone(),
@@ -323,9 +350,22 @@ async fn failed(
         ErrorClass::Closed => Ok(Action::requeue(Duration::from_millis(50))),
         ErrorClass::Authentication | ErrorClass::Unreachable => {
             // The connection looks, and reports. Where it finds nothing wrong it is this user's own
-            // trouble, tried again ever more rarely; else the next try waits for the connection.
+            // trouble, told from the second time on and tried again ever more rarely; else the next
+            // try waits for the connection.
             connection.suspect();
             pass.context.wake_connection(&connection.key);
+            if pass.context.tries(&pass.uid) > 0 {
+                let synced = Verdict::no(C::Synced, Reason::RequestFailed, message.clone());
+                let ready = Verdict::no(C::Ready, Reason::Pending, message);
+                let report = trouble(
+                    pass,
+                    connection,
+                    vec![accepted, synced],
+                    ready,
+                    Outlook::Moving,
+                );
+                write(pass, Some(connection), report).await?;
+            }
             Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
         }
         class @ (ErrorClass::RateLimited | ErrorClass::Transient | ErrorClass::Gone) => {
@@ -336,12 +376,13 @@ async fn failed(
             };
             let synced = Verdict::no(C::Synced, reason, message.clone());
             let ready = Verdict::no(C::Ready, Reason::Pending, message);
-            let mut report = Report::base(
+            let report = trouble(
                 pass,
-                with_summary(vec![accepted, synced], ready, Outlook::Moving),
-                State::Failing,
+                connection,
+                vec![accepted, synced],
+                ready,
+                Outlook::Moving,
             );
-            report.acted = false;
             write(pass, Some(connection), report).await?;
             let asked = error.retry_after().unwrap_or_default();
             Ok(Action::requeue(
@@ -353,20 +394,21 @@ async fn failed(
                 "the backend says that the userName is taken, by an account that it does not show";
             let synced = Verdict::no(C::Synced, Reason::OwnedByOther, message);
             let ready = Verdict::no(C::Ready, Reason::Conflict, message);
-            let mut report = Report::base(
+            let mut report = trouble(
                 pass,
-                with_summary(vec![accepted, synced], ready, Outlook::Stuck),
-                State::Failing,
+                connection,
+                vec![accepted, synced],
+                ready,
+                Outlook::Stuck,
             );
             report.outcome.retry_on_listing = true;
             report.event = Some((true, "Conflict", "Provision", message.into()));
-            report.acted = false;
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
         }
         ErrorClass::Rejected | ErrorClass::Unsupported => {
             let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message.clone());
-            let mut report = Report::invalid(pass, valid);
+            let mut report = Report::invalid(pass, valid, archived_seen(pass, connection));
             // A role that was lost at the backend and given back wakes nobody else.
             report.outcome.retry_on_listing = true;
             report.outcome.state = State::Invalid;
@@ -374,6 +416,48 @@ async fn failed(
             Ok(Action::await_change())
         }
     }
+}
+
+/// A pass that failed with an account perhaps there.
+fn trouble(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    mut verdicts: Vec<Verdict>,
+    ready: Verdict,
+    outlook: Outlook,
+) -> Report {
+    verdicts.extend(archived_seen(pass, connection));
+    let mut report = Report::base(pass, with_summary(verdicts, ready, outlook), State::Failing);
+    report.acted = false;
+    report
+}
+
+/// Whether the account is archived, as the directory has it: what a pass has just done to it counts,
+/// though the rest of it failed.
+pub fn archived_seen(pass: &Pass<'_>, connection: &Connection) -> Option<Verdict> {
+    let id = pass.recorded()?;
+    let Known::Present(account) = connection.directory().by_id(id) else {
+        return archived_before(pass);
+    };
+    let spec = &pass.user.spec;
+    Some(match account.active? {
+        true => Verdict::no(C::Archived, Reason::Active, "the account is active"),
+        false if !spec.active => {
+            Verdict::yes(C::Archived, Reason::Requested, "spec.active is false")
+        }
+        false
+            if valid_until(spec)
+                .and_then(Result::ok)
+                .is_some_and(|until| until <= jiff::Timestamp::now()) =>
+        {
+            Verdict::yes(C::Archived, Reason::Expired, "spec.validUntil has passed")
+        }
+        false => Verdict::yes(
+            C::Archived,
+            Reason::ByBackend,
+            "the backend keeps the account archived although the spec says active",
+        ),
+    })
 }
 
 /// A deletion whose request failed.

@@ -1,6 +1,8 @@
 //! The only place that writes a user's status, and its events. `Ready` is summarised here, once;
 //! nothing is written when nothing changed.
 
+use std::sync::PoisonError;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
@@ -33,8 +35,12 @@ impl Report {
         let outcome = Outcome {
             state,
             id: pass.recorded().map(str::to_owned),
-            archived: was_archived(pass),
+            archived: verdicts
+                .iter()
+                .find(|v| v.kind == C::Archived)
+                .map_or_else(|| was_archived(pass), |v| v.status == "True"),
             retry_on_listing: false,
+            retry_soon: false,
         };
         Self {
             // Kept until the account is found at another backend: a change of the endpoint that was
@@ -51,12 +57,12 @@ impl Report {
     }
 
     /// A broken rule: the backend never hears of it.
-    pub fn invalid(pass: &Pass<'_>, valid: Verdict) -> Self {
+    pub fn invalid(pass: &Pass<'_>, valid: Verdict, archived: Option<Verdict>) -> Self {
         let message = valid.message.clone();
         let ready = Verdict::no(C::Ready, Reason::Invalid, message.clone());
         let reason = valid.reason.as_str();
         let mut verdicts = vec![valid];
-        verdicts.extend(archived_before(pass));
+        verdicts.extend(archived);
         let mut report = Self::base(
             pass,
             with_summary(verdicts, ready, Outlook::Stuck),
@@ -155,9 +161,12 @@ pub async fn write(
         note(pass, connection, outcome);
     }
     let generation = pass.user.metadata.generation;
+    // What has an id is created; until then what was begun stays known.
+    let creating = pass.begun_to_create().filter(|_| !acted);
     let next = ScimUserStatus {
         id,
         endpoint_hash,
+        creating,
         observed_generation: generation,
         synced_generation: if acted {
             generation
@@ -174,7 +183,12 @@ pub async fn write(
             &Time(jiff::Timestamp::now()),
         ),
     };
-    if next == pass.before {
+    let unchanged = next
+        == ScimUserStatus {
+            creating: pass.begun_to_create(),
+            ..pass.before.clone()
+        };
+    if unchanged {
         return Ok(());
     }
     let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next)});
@@ -206,11 +220,33 @@ pub async fn write(
     Ok(())
 }
 
+/// Marks, or unmarks, that a create is begun whose account could not be recognised by externalId. In
+/// status, where nobody who may only write specs can forge it.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
+    let patch = json!({"metadata": {"uid": pass.uid}, "status": {"creating": creating}});
+    let api: Api<ScimUser> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
+    let parameters = PatchParams::default();
+    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
+        .await?;
+    let mut now = pass.creating.lock().unwrap_or_else(PoisonError::into_inner);
+    now.clone_from(&creating);
+    let status = ScimUserStatus {
+        creating,
+        ..pass.before.clone()
+    };
+    pass.context.status_written(&pass.uid, status);
+    Ok(())
+}
+
 /// A merge patch leaves what it does not name: fields that are to go are named with null.
 fn whole(status: &ScimUserStatus) -> serde_json::Value {
     let ScimUserStatus {
         id,
         endpoint_hash,
+        creating,
         observed_generation,
         synced_generation,
         managed_attributes,
@@ -220,7 +256,7 @@ fn whole(status: &ScimUserStatus) -> serde_json::Value {
     } = status;
     let managed = (!managed_attributes.is_empty()).then_some(managed_attributes);
     json!({
-        "id": id, "endpointHash": endpoint_hash, "observedGeneration": observed_generation, "syncedGeneration": synced_generation, "managedAttributes": managed,
+        "id": id, "endpointHash": endpoint_hash, "creating": creating, "observedGeneration": observed_generation, "syncedGeneration": synced_generation, "managedAttributes": managed,
         "plan": plan, "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
     })
 }

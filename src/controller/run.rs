@@ -61,11 +61,12 @@ pub async fn run(
         options,
         user_store.clone(),
         group_store.clone(),
-        namespace_store,
+        namespace_store.clone(),
         events,
         wakers,
     ));
 
+    let namespaces_known = namespace_store.clone();
     let namespaces = tokio::spawn(namespaces(
         client.clone(),
         namespace_writer,
@@ -73,6 +74,13 @@ pub async fn run(
     ));
     let recounts = tokio::spawn(recounts(counts_changed, wake_connections));
     let gathered = tokio::spawn(gather(members_changed, context.clone()));
+
+    // Labels of namespaces decide who may use a connection: nobody is judged before they are known.
+    let stopping = shutdown.clone();
+    tokio::select! {
+        _ = namespaces_known.wait_until_ready() => {}
+        () = stopping => return,
+    }
 
     let indexed = context.clone();
     let watch = watcher(
@@ -137,10 +145,20 @@ pub async fn run(
             forgetting.connection_or_new(&Key::of(there));
         }
         Ok(watcher::Event::Apply(there)) => {
-            forgetting.connection_or_new(&Key::of(there));
+            let connection = forgetting.connection_or_new(&Key::of(there));
+            if connection.spec().is_some_and(|old| old != there.spec) {
+                // At once, whatever its reconciler does: a listing may take an hour.
+                connection.hold();
+            }
         }
         // What went while the watch was down sent no event.
-        Ok(watcher::Event::InitDone) => forgetting.keep_connections(&listed),
+        Ok(watcher::Event::InitDone) => {
+            forgetting.keep_connections(&listed);
+            // A pass may have run on what the store had before this listing was whole.
+            listed
+                .iter()
+                .for_each(|key| forgetting.wake_connection(key));
+        }
         _ => {}
     })
     .reflect(writer)
@@ -228,7 +246,10 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
     use watcher::Event;
     match event {
         Ok(Event::Init) => context.groups_index(GroupIndex::begin),
-        Ok(Event::InitDone) => context.groups_index(GroupIndex::finish),
+        Ok(Event::InitDone) => {
+            context.groups_index(GroupIndex::finish);
+            context.wake_groups(context.groups_index(|index| index.all()));
+        }
         Ok(Event::Apply(group) | Event::InitApply(group)) => {
             context.groups_index(|index| index.apply(group));
         }
@@ -279,6 +300,15 @@ async fn namespaces(
     let watch = watcher(Api::<Namespace>::all(client), watcher::Config::default())
         .default_backoff()
         .modify(|n| n.managed_fields_mut().clear())
+        .inspect(|event| match event {
+            // A pass may have run on what the store had before this listing was whole.
+            Ok(watcher::Event::InitDone) => {
+                context.wake_users(context.index(|index| index.all()));
+                context.wake_groups(context.groups_index(|index| index.all()));
+            }
+            Err(error) => tracing::warn!(%error, "the watch of Namespaces was interrupted"),
+            _ => {}
+        })
         .reflect(writer)
         .touched_objects();
     let mut watch = std::pin::pin!(watch);

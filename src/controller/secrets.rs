@@ -2,7 +2,7 @@
 //! permission to list Secrets is needed, and so that a rotation acts within a second.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -57,19 +57,28 @@ impl From<CaBundleKind> for Kind {
     }
 }
 
+/// Ends what a connection does with what it knew before.
+pub type Hold = Arc<dyn Fn(&Key) + Send + Sync>;
+
 /// The watches of all connections.
 pub struct Watches {
     client: Client,
     wake: UnboundedSender<ObjectRef<ScimConnection>>,
+    hold: Hold,
     running: Mutex<HashMap<(Key, &'static str), Watch>>,
 }
 
 impl Watches {
     /// No watches yet.
-    pub fn new(client: Client, wake: UnboundedSender<ObjectRef<ScimConnection>>) -> Self {
+    pub fn new(
+        client: Client,
+        wake: UnboundedSender<ObjectRef<ScimConnection>>,
+        hold: Hold,
+    ) -> Self {
         Self {
             client,
             wake,
+            hold,
             running: Mutex::default(),
         }
     }
@@ -111,9 +120,9 @@ impl Watches {
             known.task.abort();
         }
         let (sender, seen) = watch::channel(Seen::NotYet);
-        let (client, wake, key, name) = (
+        let (client, changed, key, name) = (
             self.client.clone(),
-            self.wake.clone(),
+            (self.wake.clone(), self.hold.clone()),
             connection.clone(),
             name.to_owned(),
         );
@@ -122,7 +131,7 @@ impl Watches {
             match kind {
                 Kind::Secret => {
                     let api: Api<Secret> = Api::namespaced(client, &namespace);
-                    follow(api, &name, sender, wake, key, |secret| {
+                    follow(api, &name, sender, changed, key, |secret| {
                         secret
                             .data
                             .unwrap_or_default()
@@ -134,7 +143,7 @@ impl Watches {
                 }
                 Kind::ConfigMap => {
                     let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
-                    follow(api, &name, sender, wake, key, |map| {
+                    follow(api, &name, sender, changed, key, |map| {
                         let text = map
                             .data
                             .unwrap_or_default()
@@ -166,7 +175,7 @@ async fn follow<K>(
     api: Api<K>,
     name: &str,
     sender: watch::Sender<Seen>,
-    wake: UnboundedSender<ObjectRef<ScimConnection>>,
+    (wake, hold): (UnboundedSender<ObjectRef<ScimConnection>>, Hold),
     key: Key,
     data: impl Fn(K) -> BTreeMap<String, Vec<u8>>,
 ) where
@@ -181,11 +190,16 @@ async fn follow<K>(
             // Anything else passes; what was last seen still holds.
             Err(_) => continue,
         };
+        let mut first = false;
         let changed = sender.send_if_modified(|last| {
             let changed = *last != seen;
+            first = *last == Seen::NotYet;
             *last = seen;
             changed
         });
+        if changed && !first {
+            hold(&key);
+        }
         if changed {
             let _ = wake.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
         }

@@ -1,7 +1,7 @@
 //! The reconciler of ScimUser: one pass through validate → observe → plan → act → report.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -24,6 +24,7 @@ use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
+use crate::scim::ScimError;
 
 /// What one pass works on.
 pub struct Pass<'a> {
@@ -35,6 +36,8 @@ pub struct Pass<'a> {
     pub uid: String,
     /// The status that was last written.
     pub before: ScimUserStatus,
+    /// `status.creating` as it is now: a pass may write it before it ends.
+    pub creating: std::sync::Mutex<Option<String>>,
     /// Which backend the connection leads to now, where there is a connection.
     pub endpoint_hash: Option<String>,
     /// What every reconciler shares.
@@ -55,10 +58,12 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     let spec = connection.as_ref().and_then(|c| c.spec());
+    let before = context.last_status(&user);
     let pass = Pass {
         key: Key::of(&*user),
         uid: user.uid().unwrap_or_default(),
-        before: context.last_status(&user),
+        creating: before.creating.clone().into(),
+        before,
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         user: &user,
         context: &context,
@@ -137,12 +142,15 @@ async fn work(
             } else {
                 Reason::SpecInvalid
             };
-            return pass
-                .stop(
-                    Some(connection),
-                    Verdict::no(C::Valid, reason, sentence(&violations)),
-                )
-                .await;
+            if (!spec.active || expired)
+                && ready.spec.mode == Mode::Enforce
+                && let Err(error) = archive_all_the_same(pass, connection, ready).await
+            {
+                return outcome::farewell_failed(pass, connection, ready, &error).await;
+            }
+            let valid = Verdict::no(C::Valid, reason, sentence(&violations));
+            let action = pass.stop(Some(connection), valid).await?;
+            return Ok(wake_at_expiry(action, expires_in));
         }
     };
     let allowed = |namespace: &str| {
@@ -184,12 +192,36 @@ async fn work(
     let pending_manager = manager.filter(|m| m.id.is_none()).map(|m| m.key);
     let action =
         outcome::applied(pass, connection, &valid, expired, applied, pending_manager).await?;
-    Ok(match expires_in {
+    Ok(wake_at_expiry(action, expires_in))
+}
+
+/// Archives the account of a spec that says so and breaks some rule besides: what is wrong with a
+/// telephone number must not keep a leaver in.
+async fn archive_all_the_same(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<(), ScimError> {
+    let Some(id) = pass.recorded() else {
+        return Ok(());
+    };
+    let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
+    let account = observe::by_id(connection, ready, id).await?;
+    match account.filter(|a| !names::is_mark_of_another(a.external_id.as_deref(), &mark)) {
+        Some(account) if account.active != Some(false) => {
+            act::archive(connection, ready, &account).await
+        }
+        _ => Ok(()),
+    }
+}
+
+fn wake_at_expiry(action: Action, expires_in: Option<jiff::SignedDuration>) -> Action {
+    match expires_in {
         Some(left) if left.is_positive() => {
             soonest(action, Duration::try_from(left).unwrap_or(Duration::MAX))
         }
         _ => action,
-    })
+    }
 }
 
 /// Requeues at `wait`, unless something sooner was asked for. An `Action` cannot be read, so the
@@ -224,9 +256,7 @@ async fn step(
     let policy = AdoptionPolicy {
         external_id: adoption.contains(&AdoptionMatch::ExternalId),
         name: adoption.contains(&AdoptionMatch::UserName),
-        by_id: spec.adopt.is_some(),
-        // A create that was refused made no account, whatever the cached annotation still says.
-        creating: pass.begun_to_create() && !connection.create_was_refused(&pass.uid),
+        by_id: pass.adopts().is_some(),
         explicit_external_id: spec.external_id.is_some(),
     };
     let recorded = pass.recorded().is_some();
@@ -261,7 +291,11 @@ impl Pass<'_> {
         connection: Option<&Connection>,
         valid: Verdict,
     ) -> Result<Action, kube::Error> {
-        let report = Report::invalid(self, valid);
+        let archived = match connection {
+            Some(connection) => outcome::archived_seen(self, connection),
+            None => report::archived_before(self),
+        };
+        let report = Report::invalid(self, valid, archived);
         report::write(self, connection, report).await?;
         Ok(Action::await_change())
     }
@@ -272,9 +306,18 @@ impl Pass<'_> {
         (self.before.endpoint_hash == self.endpoint_hash).then_some(id)
     }
 
-    /// Whether a create was marked ahead whose outcome is not recorded.
-    pub fn begun_to_create(&self) -> bool {
-        finalizer::begun_to_create(self.user)
+    /// The hash of the name that a create was begun by, whose outcome is not recorded.
+    pub fn begun_to_create(&self) -> Option<String> {
+        let creating = self.creating.lock();
+        creating.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The id that `spec.adopt` names, unless that was done here before, or means another backend:
+    /// the id that was taken over there may be a stranger's here.
+    pub fn adopts(&self) -> Option<&str> {
+        let id = self.user.spec.adopt.as_ref()?.id.as_str();
+        let known = self.before.id.as_deref();
+        (self.recorded().is_none() && known != Some(id)).then_some(id)
     }
 
     /// Whether the conditions already speak of this generation.

@@ -177,6 +177,13 @@ impl<T: Sighting> Directory<T> {
         self.all(self.by_name.get(&fold_name(name)))
     }
 
+    /// Those that pass a test; looks at all of them.
+    pub fn matching(&self, test: impl Fn(&T) -> bool) -> Vec<T> {
+        let known = self.entries.values().filter(|entry| !entry.doubtful);
+        let sightings = known.map(|entry| &entry.sighting).filter(|s| test(s));
+        sightings.cloned().collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.values().filter(|e| !e.doubtful).count()

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::names;
+use super::sighting::Sighting;
 use super::validate::Desired;
 
 /// What identity is decided by, of whatever a backend has.
@@ -44,8 +45,12 @@ pub struct Candidates<T> {
     pub adopt: Option<T>,
     /// Those with the desired externalId.
     pub by_external_id: Vec<T>,
+    /// Those that bear the name which we began to create one by, and never learned the outcome.
+    pub begun: Vec<T>,
     /// Those with the desired name, ignoring case.
     pub by_name: Vec<T>,
+    /// The ids among them that other resources have recorded as theirs.
+    pub held: BTreeSet<String>,
     /// Those of their marks that are our owner's, of a resource that is declared no more: what it
     /// left behind, archived or retained, may be taken over by whoever claims it now.
     pub orphaned: BTreeSet<String>,
@@ -57,7 +62,9 @@ impl<T> Default for Candidates<T> {
             recorded: None,
             adopt: None,
             by_external_id: Vec::new(),
+            begun: Vec::new(),
             by_name: Vec::new(),
+            held: BTreeSet::new(),
             orphaned: BTreeSet::new(),
         }
     }
@@ -72,8 +79,6 @@ pub struct AdoptionPolicy {
     pub name: bool,
     /// `spec.adopt.id` is set.
     pub by_id: bool,
-    /// We began to create one of this very name and never learned the outcome.
-    pub creating: bool,
     /// `spec.externalId` is set, so it is no proof that what carries it is ours.
     pub explicit_external_id: bool,
 }
@@ -96,7 +101,10 @@ pub enum Identity<T> {
 }
 
 /// Decides among candidates. Every match is re-checked here, since servers ignore filters.
-pub fn identify<T: Sighted>(
+///
+/// What a resource that is gone left behind goes to whoever claims the name in the same namespace; in
+/// another one it takes the policy, or the id.
+pub fn identify<T: Sighting>(
     wanted: &Wanted<'_>,
     candidates: Candidates<T>,
     policy: AdoptionPolicy,
@@ -106,7 +114,15 @@ pub fn identify<T: Sighted>(
         external_id,
         own_mark,
     } = *wanted;
-    let orphaned = candidates.orphaned;
+    let Candidates {
+        recorded,
+        adopt,
+        by_external_id,
+        begun,
+        by_name,
+        held,
+        orphaned,
+    } = candidates;
     let marked_by_another = |candidate: &T| {
         let mark = candidate.external_id();
         mark != Some(external_id) && names::is_mark_of_another(mark, own_mark)
@@ -115,53 +131,67 @@ pub fn identify<T: Sighted>(
         let mark = candidate.external_id();
         marked_by_another(candidate) && mark.is_some_and(|mark| orphaned.contains(mark))
     };
-    let foreign = |candidate: &T| marked_by_another(candidate) && !left_behind(candidate);
-    if let Some(recorded) = candidates.recorded {
+    let left_here = |candidate: &T| {
+        let mark = candidate.external_id().unwrap_or_default();
+        left_behind(candidate) && names::same_namespace(mark, own_mark)
+    };
+    let foreign = |candidate: &T| {
+        held.contains(candidate.id()) || (marked_by_another(candidate) && !left_behind(candidate))
+    };
+    if let Some(recorded) = recorded {
         // An id means nothing at another backend: the mark of another resource betrays a stranger.
-        return if foreign(&recorded) {
+        return if marked_by_another(&recorded) && !left_behind(&recorded) {
             Identity::OwnedByOther
         } else {
             Identity::Ours(recorded)
         };
     }
     if policy.by_id {
-        return candidates
-            .adopt
-            .map_or(Identity::AdoptionRequired, |candidate| {
-                if foreign(&candidate) {
-                    Identity::OwnedByOther
-                } else {
-                    Identity::Adopted(candidate)
-                }
-            });
+        return adopt.map_or(Identity::AdoptionRequired, |candidate| {
+            if foreign(&candidate) {
+                Identity::OwnedByOther
+            } else {
+                Identity::Adopted(candidate)
+            }
+        });
     }
-    let mut marked = candidates
-        .by_external_id
+    let mut marked = by_external_id
         .into_iter()
         .filter(|candidate| candidate.external_id() == Some(external_id));
-    match (marked.next(), marked.next()) {
+    let marked = match (marked.next(), marked.next()) {
         (Some(_), Some(_)) => return Identity::Ambiguous,
         (Some(candidate), None) if !policy.explicit_external_id => {
             return Identity::Ours(candidate);
         }
-        (Some(candidate), None) if policy.external_id || policy.creating => {
-            return Identity::Adopted(candidate);
-        }
-        (Some(_), None) => return Identity::AdoptionRequired,
+        (marked, _) => marked,
+    };
+    let unmarked = |candidate: &T| {
+        let mark = candidate.external_id();
+        mark.is_none_or(|mark| mark == external_id || mark == own_mark)
+    };
+    let mut begun = begun
+        .into_iter()
+        .filter(|candidate| unmarked(candidate) && !foreign(candidate));
+    match (begun.next(), begun.next()) {
+        (Some(_), Some(_)) => return Identity::Ambiguous,
+        // Nobody had the name when the create began.
+        (Some(candidate), None) => return Identity::Ours(candidate),
         (None, _) => {}
+    }
+    match marked {
+        Some(candidate) if foreign(&candidate) => return Identity::OwnedByOther,
+        Some(candidate) if policy.external_id => return Identity::Adopted(candidate),
+        Some(_) => return Identity::AdoptionRequired,
+        None => {}
     }
     let folded = names::fold_name(name);
     let same = |candidate: &T| candidate.name().map(names::fold_name).as_ref() == Some(&folded);
-    let mut named = candidates.by_name.into_iter().filter(same);
+    let mut named = by_name.into_iter().filter(same);
     match (named.next(), named.next()) {
         (None, _) => Identity::Nobody,
         (Some(_), Some(_)) => Identity::Ambiguous,
         (Some(candidate), None) if foreign(&candidate) => Identity::OwnedByOther,
-        (Some(candidate), None)
-            if policy.name
-                || left_behind(&candidate)
-                || (policy.creating && candidate.external_id().is_none()) =>
-        {
+        (Some(candidate), None) if policy.name || left_here(&candidate) => {
             Identity::Adopted(candidate)
         }
         (Some(_), None) => Identity::AdoptionRequired,

@@ -30,12 +30,25 @@ pub fn resource_of_mark<'a>(owner: &str, mark: &'a str) -> Option<(&'a str, &'a 
 /// Which backend an id belongs to: a short hash of the endpoint, the same on every replica and in
 /// every release. An id of another backend may be a stranger's.
 pub fn endpoint_hash(endpoint: &str) -> String {
-    use sha2::Digest;
-    let digest = sha2::Sha256::digest(endpoint.trim_end_matches('/').as_bytes());
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    short_hash(endpoint.trim_end_matches('/'))
+}
+
+/// What `status.creating` says of the name that a create was begun by: no name of a person, and the
+/// same on every replica and in every release.
+pub fn creating_hash(name: &str) -> String {
+    short_hash(&fold_name(name))
+}
+
+/// Whether two marks are of one owner and of resources in one namespace.
+pub fn same_namespace(mark: &str, other: &str) -> bool {
+    let home = |mark: &str| mark.rsplit_once('/').map(|(home, _)| home.to_owned());
+    home(mark).is_some() && home(mark) == home(other)
+}
+
+fn short_hash(text: &str) -> String {
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(text.as_bytes());
+    let bytes = digest.iter().take(8);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A userName as it is compared: RFC 7643 §4.1.1 makes it case-insensitive.

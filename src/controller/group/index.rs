@@ -73,6 +73,11 @@ impl GroupIndex {
         }
     }
 
+    /// Every group.
+    pub fn all(&self) -> Vec<Key> {
+        self.facts.keys().cloned().collect()
+    }
+
     /// The groups of a connection.
     pub fn groups_of(&self, connection: &Key) -> Vec<Key> {
         let groups = self.groups.get(connection).into_iter().flatten();

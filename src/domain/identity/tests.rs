@@ -7,6 +7,7 @@ use crate::domain::observed::Observed;
 
 const MARK: &str = "scim-operator:ns/c:team/ada";
 const OTHER: &str = "scim-operator:ns/c:team/bob";
+const ABROAD: &str = "scim-operator:ns/c:sales/ada";
 const ELSEWHERE: &str = "scim-operator:prod:team/ada";
 
 fn wanted(external_id: &str) -> Desired {
@@ -43,6 +44,12 @@ fn marked(accounts: &[Observed]) -> Candidates<Observed> {
     }
 }
 
+fn begun(mut candidates: Candidates<Observed>) -> Candidates<Observed> {
+    candidates.begun = candidates.by_name.clone();
+    candidates.begun.extend(candidates.by_external_id.clone());
+    candidates
+}
+
 fn named(accounts: &[Observed]) -> Candidates<Observed> {
     Candidates {
         by_name: accounts.to_vec(),
@@ -54,15 +61,10 @@ const NOTHING: AdoptionPolicy = AdoptionPolicy {
     external_id: false,
     name: false,
     by_id: false,
-    creating: false,
     explicit_external_id: false,
 };
 const BY_USER_NAME: AdoptionPolicy = AdoptionPolicy {
     name: true,
-    ..NOTHING
-};
-const CREATING: AdoptionPolicy = AdoptionPolicy {
-    creating: true,
     ..NOTHING
 };
 const BY_ID: AdoptionPolicy = AdoptionPolicy {
@@ -77,7 +79,6 @@ const EVERYTHING_BUT_ID: AdoptionPolicy = AdoptionPolicy {
     external_id: true,
     name: true,
     by_id: false,
-    creating: true,
     explicit_external_id: false,
 };
 
@@ -212,10 +213,6 @@ fn our_mark_is_proof_unless_the_spec_chose_it() {
         external_id: true,
         ..EXPLICIT
     };
-    let creating = AdoptionPolicy {
-        creating: true,
-        ..EXPLICIT
-    };
     let by_user_name = AdoptionPolicy {
         name: true,
         ..EXPLICIT
@@ -281,9 +278,9 @@ fn our_mark_is_proof_unless_the_spec_chose_it() {
                 "the policy says so",
             ),
             (
-                marked(&[bob(Some("hr-7"))]),
-                creating,
-                Identity::Adopted(bob(Some("hr-7"))),
+                begun(marked(&[bob(Some("hr-7"))])),
+                EXPLICIT,
+                Identity::Ours(bob(Some("hr-7"))),
                 "our own POST whose answer was lost",
             ),
             (
@@ -384,8 +381,8 @@ fn a_name_is_taken_over_only_as_far_as_policy_allows() {
                 "another resource's",
             ),
             (
-                named(&[ada(Some(ELSEWHERE))]),
-                CREATING,
+                begun(named(&[ada(Some(ELSEWHERE))])),
+                NOTHING,
                 Identity::OwnedByOther,
                 "another operator's",
             ),
@@ -396,14 +393,14 @@ fn a_name_is_taken_over_only_as_far_as_policy_allows() {
                 "said even where adoption is off",
             ),
             (
-                named(&[ada(None)]),
-                CREATING,
-                Identity::Adopted(ada(None)),
+                begun(named(&[ada(None)])),
+                NOTHING,
+                Identity::Ours(ada(None)),
                 "the account that we began to create",
             ),
             (
-                named(&[ada(Some("hr-7"))]),
-                CREATING,
+                begun(named(&[ada(Some("hr-7"))])),
+                NOTHING,
                 Identity::AdoptionRequired,
                 "marked: not the one that we began to create",
             ),
@@ -503,6 +500,26 @@ fn what_a_resource_that_is_gone_left_behind_may_be_taken_over() {
                 "two accounts are never guessed between",
             ),
             (
+                {
+                    let mut all = named(&[ada(Some(ABROAD))]);
+                    all.orphaned.insert(ABROAD.into());
+                    all
+                },
+                NOTHING,
+                Identity::AdoptionRequired,
+                "left behind in another namespace, perhaps retained on purpose",
+            ),
+            (
+                {
+                    let mut all = named(&[ada(Some(ABROAD))]);
+                    all.orphaned.insert(ABROAD.into());
+                    all
+                },
+                BY_USER_NAME,
+                Identity::Adopted(ada(Some(ABROAD))),
+                "unless the policy says so",
+            ),
+            (
                 left(adopt(bob(Some(OTHER)))),
                 BY_ID,
                 Identity::Adopted(bob(Some(OTHER))),
@@ -532,6 +549,44 @@ fn an_account_with_our_own_mark_stays_ours_under_a_new_external_id() {
                 NOTHING,
                 Identity::OwnedByOther,
                 "another resource's mark stays another's",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_another_resource_has_recorded_is_never_taken() {
+    let held = |mut candidates: Candidates<Observed>| {
+        candidates.held.insert("1".into());
+        candidates
+    };
+    let adopt = Candidates {
+        adopt: Some(ada(None)),
+        ..Candidates::default()
+    };
+    assert_outcomes(
+        "hr-7",
+        vec![
+            (
+                held(named(&[ada(None)])),
+                EVERYTHING_BUT_ID,
+                Identity::OwnedByOther,
+                "renamed in Git while its old name is claimed: the account is the first one's",
+            ),
+            (
+                held(adopt),
+                BY_ID,
+                Identity::OwnedByOther,
+                "named by id, and another's",
+            ),
+            (
+                held(marked(&[ada(Some("hr-7"))])),
+                AdoptionPolicy {
+                    external_id: true,
+                    ..EXPLICIT
+                },
+                Identity::OwnedByOther,
+                "found by a mark of one's own choice",
             ),
         ],
     );
