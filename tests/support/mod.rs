@@ -104,6 +104,29 @@ impl Rig {
         Ok(())
     }
 
+    /// Merges into the spec of the connection.
+    pub async fn edit_connection(&self, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        self.connections()
+            .patch("scim", &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes a ConfigMap or a Secret with one key, or lets it have that key alone.
+    pub async fn keep(&self, kind: &str, name: &str, key: &str, text: &str) -> Result<()> {
+        let field = if kind == "Secret" {
+            "stringData"
+        } else {
+            "data"
+        };
+        let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": NAMESPACE}, (field): {(key): text}});
+        self.plane
+            .kubectl_with_input(&["apply", "-f", "-"], &object.to_string())
+            .await?;
+        Ok(())
+    }
+
     pub async fn connection_is(
         &self,
         kind: &str,

@@ -1,4 +1,5 @@
-//! The keys and certificates of one control plane, made anew for each.
+//! Keys and certificates, made anew for each test: those of a control plane, and those of a SCIM
+//! backend behind a private authority.
 
 use anyhow::Result;
 use rcgen::{
@@ -7,13 +8,16 @@ use rcgen::{
 };
 
 /// A certificate and its private key, both PEM.
-pub(crate) struct Identity {
+pub struct Identity {
+    /// The certificate.
     pub certificate: String,
+    /// The private key, PKCS #8.
     pub key: String,
 }
 
-/// An authority that signs the server's certificate and those of clients.
-pub(crate) struct Authority {
+/// An authority that signs the certificates of servers and clients.
+pub struct Authority {
+    /// Its own certificate, PEM: what a CA bundle holds.
     pub certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -25,8 +29,14 @@ pub(crate) struct SigningKey {
 }
 
 impl Authority {
+    /// One of the usual name.
     pub fn generate() -> Result<Authority> {
-        let mut params = named("scim-operator test authority", None)?;
+        Authority::named("scim-operator test authority")
+    }
+
+    /// One of that name. Two of one name have different keys.
+    pub fn named(name: &str) -> Result<Authority> {
+        let mut params = named(name, None)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
@@ -37,7 +47,7 @@ impl Authority {
         })
     }
 
-    /// For the API server, at the loopback address only.
+    /// For a server at the loopback address, such as the API server.
     pub fn server(&self) -> Result<Identity> {
         let mut params = CertificateParams::new(vec![
             "127.0.0.1".to_owned(),
@@ -52,7 +62,7 @@ impl Authority {
     }
 
     /// For a user of that name, in that group.
-    pub fn client(&self, name: &str, group: &str) -> Result<Identity> {
+    pub(crate) fn client(&self, name: &str, group: &str) -> Result<Identity> {
         let mut params = named(name, Some(group))?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)

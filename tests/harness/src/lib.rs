@@ -6,7 +6,7 @@
 //! plane lacks is the controller manager: namespaces are marked as terminating
 //! but never go away, and owner references collect nothing.
 
-mod certs;
+pub mod certs;
 mod components;
 pub mod controlplane;
 pub mod judge;
@@ -15,9 +15,11 @@ pub mod process;
 pub mod proxy;
 pub mod scratch;
 pub mod servers;
+pub mod tls;
 pub mod tools;
 pub mod wait;
 
 pub use controlplane::ControlPlane;
 pub use operator::Operator;
 pub use proxy::RecordingProxy;
+pub use tls::TlsFront;

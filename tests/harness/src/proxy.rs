@@ -94,6 +94,11 @@ impl RecordingProxy {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Forwards to another base URL from the next request on.
     pub fn set_upstream(&self, base_url: &str) {
         *lock(&self.shared.upstream) = base(base_url);
@@ -155,7 +160,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
     let action = lock(&shared.faults).take(&head, &body);
     match action {
         None => forward_detached(shared, number, head, body).await,
-        Some(Action::Reply(canned)) => {
+        Some(Action::Reply(canned) | Action::ReplyAlways(canned)) => {
             lock(&shared.records).injected(number, canned.status, canned.body.clone());
             canned.into_response()
         }

@@ -15,6 +15,12 @@ use crate::{process::Process, scratch::Scratch, wait::eventually};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scim-servers");
 
+/// Starts scim2-server with one more extension of User, which it takes from the environment.
+const EXTENDED_SCIM2_SERVER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/scim2_server_with_extension.py"
+);
+
 /// Both are up within two seconds; a loaded machine may take longer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -38,6 +44,23 @@ impl ThirdParty {
         let installed = Installed::obtain().await?;
         let mut command = installed.python();
         command.arg(source("scim2-server/serve.py"));
+        Self::start("scim2-server", command, token).await
+    }
+
+    /// Starts scim2-server, whose users also have that extension: the JSON of a schema (RFC 7643,
+    /// section 7), whose `id` is the extension's URN.
+    ///
+    /// The first call on a machine installs it from the package registry.
+    pub async fn scim2_server_with_extension(
+        token: &str,
+        schema: &serde_json::Value,
+    ) -> Result<ThirdParty> {
+        let installed = Installed::obtain().await?;
+        let mut command = installed.python();
+        command
+            .arg(EXTENDED_SCIM2_SERVER)
+            .arg(source("scim2-server"))
+            .env("SCIM_EXTENSION", schema.to_string());
         Self::start("scim2-server", command, token).await
     }
 

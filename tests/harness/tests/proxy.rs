@@ -176,6 +176,23 @@ async fn injected_failures_do_not_reach_the_backend() {
 }
 
 #[tokio::test]
+async fn a_standing_fault_meets_every_request_until_it_is_cleared() {
+    let (proxy, served, client) = started().await;
+    let users = format!("{}/Users", proxy.url());
+    let get = async || client.get(&users).send().await.unwrap().status().as_u16();
+    proxy.reply_always(
+        Matcher::new(Method::GET, "/Users"),
+        Canned::error(401).unwrap(),
+    );
+    let groups = client.get(format!("{}/Groups", proxy.url()));
+    assert_eq!(groups.send().await.unwrap().status(), 200);
+    assert_eq!([get().await, get().await, get().await], [401; 3]);
+    assert_eq!(served.load(Ordering::SeqCst), 1);
+    assert_eq!(proxy.clear_faults(), 1);
+    assert_eq!(get().await, 200);
+}
+
+#[tokio::test]
 async fn an_outage_closes_connections_and_is_recorded() {
     let (proxy, served, client) = started().await;
     let get = || client.get(format!("{}/Users", proxy.url())).send();

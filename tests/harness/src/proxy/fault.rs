@@ -145,7 +145,14 @@ impl RecordingProxy {
         lock(&self.shared.faults).0.push((matcher, action));
     }
 
-    /// Forgets the faults that no request has met, and says how many there were.
+    /// Answers every matching request with that reply, until the faults are cleared. A fault for one
+    /// request that was set earlier is met first.
+    pub fn reply_always(&self, matcher: Matcher, canned: Canned) {
+        let action = Action::ReplyAlways(canned);
+        lock(&self.shared.faults).0.push((matcher, action));
+    }
+
+    /// Forgets the faults that still wait for a request, and says how many there were.
     pub fn clear_faults(&self) -> usize {
         std::mem::take(&mut lock(&self.shared.faults).0).len()
     }
@@ -154,19 +161,23 @@ impl RecordingProxy {
 #[derive(Debug)]
 pub(super) enum Action {
     Reply(Canned),
+    ReplyAlways(Canned),
     Hold {
         committed: oneshot::Sender<std::sync::Arc<Recorded>>,
         release: oneshot::Receiver<()>,
     },
 }
 
-/// The faults that wait for a request; each meets one. Oldest first.
+/// The faults that wait for a request; each meets one, or every one until cleared. Oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<(Matcher, Action)>);
 
 impl Faults {
     pub fn take(&mut self, head: &Parts, body: &[u8]) -> Option<Action> {
         let met = self.0.iter().position(|(m, _)| m.matches(head, body))?;
-        Some(self.0.remove(met).1)
+        match &self.0[met].1 {
+            Action::ReplyAlways(canned) => Some(Action::Reply(canned.clone())),
+            Action::Reply(_) | Action::Hold { .. } => Some(self.0.remove(met).1),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     io::Write,
     path::Path,
     sync::Arc,
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -26,6 +27,8 @@ use super::{RecordingProxy, lock};
 pub struct Recorded {
     /// Its number, from 1, in order of arrival; never used twice.
     pub n: usize,
+    /// When it had arrived, body and all.
+    pub arrived: Instant,
     /// Its method.
     pub method: Method,
     /// Below the backend's base URL: `/Users?startIndex=1`.
@@ -145,6 +148,7 @@ impl Records {
         self.last += 1;
         self.all.push(Arc::new(Recorded {
             n: self.last,
+            arrived: Instant::now(),
             method: head.method.clone(),
             path_and_query: path_and_query(&head.uri),
             request_headers: redacted(&head.headers),
