@@ -107,7 +107,7 @@ pub struct ScimConnectionSpec {
     /// Stops every request to the backend.
     #[serde(default)]
     pub suspend: bool,
-    /// Which existing accounts may be taken over.
+    /// Which existing accounts and groups may be taken over.
     #[serde(default)]
     pub adoption: Adoption,
     /// What becomes of an account when its resource is deleted; a resource may say otherwise.
@@ -229,13 +229,13 @@ pub enum Mode {
     DryRun,
 }
 
-/// Which existing accounts may be taken over without naming their id.
+/// Which existing accounts and groups may be taken over without naming their id.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Adoption {
-    /// `ExternalId`: an account whose externalId equals the spec's. `UserName`: one with the same userName. Default none.
+    /// `ExternalId`: an account or group whose externalId equals the spec's. `UserName`: an account with the same userName. `DisplayName`: a group with the same displayName, ignoring case. Default none.
     #[serde(default)]
-    #[schemars(length(max = 2))]
+    #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub r#match: Vec<AdoptionMatch>,
 }
@@ -247,6 +247,8 @@ pub enum AdoptionMatch {
     ExternalId,
     /// Equal `userName`, ignoring case.
     UserName,
+    /// A group with the same displayName, ignoring case.
+    DisplayName,
 }
 
 /// The brake on mass deprovisioning.
@@ -428,6 +430,19 @@ pub struct CapabilitiesStatus {
     /// Whether the backend returns `externalId`: Echoed, NotEchoed or Unknown.
     #[schemars(length(max = 16))]
     pub external_id: String,
+    /// How a member is removed from a group, as learned by reading back: Filter, Value, Broken
+    /// (neither removes one member and no other) or Unknown.
+    #[serde(default = "unknown")]
+    #[schemars(length(max = 16))]
+    pub member_removal: String,
+    /// Whether the backend returns the members of a group: Returned, NotReturned or Unknown.
+    #[serde(default = "unknown")]
+    #[schemars(length(max = 16))]
+    pub members: String,
+}
+
+fn unknown() -> String {
+    "Unknown".into()
 }
 
 /// Users by state.

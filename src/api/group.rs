@@ -147,9 +147,21 @@ pub struct ScimGroupStatus {
     /// The group's id at the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// Which backend the id belongs to: a hash of the connection's endpoint. At another endpoint the
+    /// id may be a stranger's, and is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub endpoint_hash: Option<String>,
     /// The generation that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The generation that the group was last brought in step with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_generation: Option<i64>,
+    /// The group existed before and was taken over; it is retained by default when this resource is
+    /// deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// Members by state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<MemberCounts>,
@@ -157,6 +169,11 @@ pub struct ScimGroupStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub unresolved: Vec<String>,
+    /// Ids of the members, kept only where the backend does not return members, since nobody else
+    /// could tell who was added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10000), inner(length(max = 256)))]
+    pub applied_members: Vec<String>,
     /// What is still to be done; absent when nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,

@@ -73,6 +73,8 @@ pub async fn report(
                         ExternalIdEcho::NotEchoed => "NotEchoed",
                     }
                     .into(),
+                    member_removal: "Unknown".into(),
+                    members: "Unknown".into(),
                 })
             },
         ),
