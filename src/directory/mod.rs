@@ -6,12 +6,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::domain::group::ObservedGroup;
 use crate::domain::names::fold_name;
 use crate::domain::observed::Observed;
 use crate::domain::sighting::Sighting;
 
 /// The users of one backend.
 pub type Users = Directory<Observed>;
+/// The groups of one backend.
+pub type Groups = Directory<ObservedGroup>;
 
 /// Whether a backend returns `externalId`: learned, not assumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,6 +264,19 @@ impl<T: Sighting> Directory<T> {
     }
 }
 
+impl Groups {
+    /// Forgets who is in a group, so that it is read before anything is decided: a change of its
+    /// members was sent, and nobody knows what came of it. A listing that is under way was begun
+    /// before that and knows no better.
+    pub fn forget_members(&mut self, id: &str) {
+        self.step += 1;
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.sighting.members = None;
+            entry.step = self.step;
+        }
+    }
+}
+
 fn unlink(index: &mut HashMap<String, BTreeSet<String>>, key: &str, id: &str) {
     if let Some(ids) = index.get_mut(key) {
         ids.remove(id);
@@ -356,5 +372,48 @@ mod tests {
                 .changed,
             ["1"]
         );
+    }
+
+    fn group(stamp: &str, members: Option<&[&str]>) -> ObservedGroup {
+        ObservedGroup {
+            id: "g".into(),
+            display_name: Some("Engineering".into()),
+            stamp: Some(stamp.into()),
+            members: members.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
+            ..ObservedGroup::default()
+        }
+    }
+
+    #[test]
+    fn a_group_listed_without_its_members_keeps_them_while_its_stamp_stands() {
+        let mut directory = Groups::default();
+        directory.put(group("1", Some(&["a"])));
+        let mark = directory.begin_listing();
+        let first = directory.finish_listing(mark, vec![group("1", None)], true);
+        assert_eq!(first, Difference::default(), "nobody has to look");
+        assert_eq!(
+            directory.by_id("g"),
+            Known::Present(group("1", Some(&["a"])))
+        );
+        let mark = directory.begin_listing();
+        let second = directory.finish_listing(mark, vec![group("2", None)], true);
+        assert_eq!(second.changed, ["g"]);
+        assert_eq!(directory.by_id("g"), Known::Present(group("2", None)));
+        let mark = directory.begin_listing();
+        let third = directory.finish_listing(mark, vec![group("2", None)], true);
+        assert_eq!(third.changed, ["g"], "until somebody has looked");
+    }
+
+    #[test]
+    fn forgotten_members_are_not_brought_back_by_a_listing_that_began_before() {
+        let mut directory = Groups::default();
+        directory.put(group("1", Some(&["a"])));
+        let mark = directory.begin_listing();
+        directory.forget_members("g");
+        directory.forget_members("unknown");
+        directory.finish_listing(mark, vec![group("1", Some(&["a"]))], true);
+        assert_eq!(directory.by_id("g"), Known::Present(group("1", None)));
+        assert_eq!(directory.by_name("ENGINEERING").len(), 1);
+        assert_eq!(directory.by_id("unknown"), Known::Unknown);
     }
 }

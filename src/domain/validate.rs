@@ -104,32 +104,9 @@ pub fn validate(
             unsupported: false,
         });
     }
-    // The mark is the proof of ownership: whoever could write another resource's, could take its
-    // account over, from any namespace that the connection lets in.
     let own = names::external_id(subject.owner_id, subject.namespace, subject.name);
-    let forged = |mark: &str| mark.to_lowercase().starts_with(names::PREFIX) && mark != own;
-    if spec.external_id.as_deref().is_some_and(forged) {
-        violations.push(Violation {
-            field: "spec.externalId".into(),
-            rule: "must not begin with scim-operator:, which marks the accounts of other resources"
-                .into(),
-            unsupported: false,
-        });
-    }
-    if let Some(rule) = spec.external_id.as_deref().and_then(unusable_text) {
-        violations.push(Violation {
-            field: "spec.externalId".into(),
-            rule,
-            unsupported: false,
-        });
-    }
-    if let Some(rule) = unusable_text(&spec.user_name) {
-        violations.push(Violation {
-            field: "spec.userName".into(),
-            rule,
-            unsupported: false,
-        });
-    }
+    violations.extend(of_external_id(spec.external_id.as_deref(), &own));
+    violations.extend(of_text("spec.userName", &spec.user_name));
     if profile.name == ProfileName::CybSafe && attributes.contains_key("emails.work") {
         // "marked primary" is part of CybSafe's table, not a choice of the user.
         attributes.insert("emails.work.primary".into(), json!(true));
@@ -167,6 +144,35 @@ pub fn validate(
     Ok(Valid {
         warnings: warnings(spec, profile.name),
         desired,
+    })
+}
+
+/// What is wrong with the externalId that a spec chose, where `own` is the mark that its resource
+/// would have by itself.
+pub fn of_external_id(chosen: Option<&str>, own: &str) -> Vec<Violation> {
+    let Some(chosen) = chosen else {
+        return Vec::new();
+    };
+    let mut violations = Vec::from_iter(of_text("spec.externalId", chosen));
+    // The mark is the proof of ownership: whoever could write another resource's, could take its
+    // account over, from any namespace that the connection lets in.
+    if chosen.to_lowercase().starts_with(names::PREFIX) && chosen != own {
+        violations.push(Violation {
+            field: "spec.externalId".into(),
+            rule: "must not begin with scim-operator:, which marks the accounts of other resources"
+                .into(),
+            unsupported: false,
+        });
+    }
+    violations
+}
+
+/// What is wrong with a text that people are to read.
+pub fn of_text(field: &str, text: &str) -> Option<Violation> {
+    unusable_text(text).map(|rule| Violation {
+        field: field.into(),
+        rule,
+        unsupported: false,
     })
 }
 

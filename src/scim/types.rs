@@ -146,6 +146,12 @@ pub fn version_of(resource: &Value) -> Option<&str> {
     member(resource, "meta").and_then(|meta| text(meta, "version"))
 }
 
+/// The `meta.lastModified` of a resource, as the server spells it (RFC 7643 §3.1).
+#[must_use]
+pub fn last_modified_of(resource: &Value) -> Option<&str> {
+    member(resource, "meta").and_then(|meta| text(meta, "lastModified"))
+}
+
 /// A boolean, also where spelled as the string `"True"` or `"false"`.
 #[must_use]
 pub fn lenient_bool(value: &Value) -> Option<bool> {

@@ -255,12 +255,13 @@ fn pages_are_read_in_every_shape_seen() {
 #[test]
 fn the_common_attributes_are_read_leniently() {
     let user = json!({"ID": 7, "userName": "ada", "externalId": "x", "active": "False",
-        "meta": {"version": "W/\"1\""}, "displayName": ""});
+        "meta": {"version": "W/\"1\"", "LastModified": "2027-01-31"}, "displayName": ""});
     assert_eq!(types::id_of(&user).as_deref(), Some("7"));
     assert_eq!(types::user_name_of(&user), Some("ada"));
     assert_eq!(types::external_id_of(&user), Some("x"));
     assert_eq!(types::active_of(&user), Some(false));
     assert_eq!(types::version_of(&user), Some("W/\"1\""));
+    assert_eq!(types::last_modified_of(&user), Some("2027-01-31"));
     assert_eq!(types::display_name_of(&user), None);
     assert_eq!(types::external_id_of(&json!({"externalId": 7})), None);
     assert_eq!(types::id_of(&json!({"id": ""})), None);
