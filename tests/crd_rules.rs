@@ -378,6 +378,7 @@ fn accepted() -> Vec<Case> {
         case(CONNECTION, json!({"sync": {"interval": "10s"}, "deprovisionGuard": {"window": "1m"}}), "", "at the bounds"),
         case(CONNECTION, json!({"sync": {"interval": "23h59m60s"}, "deprovisionGuard": {"window": "10080m"}}), "", "at the bounds, spelt otherwise"),
         case(CONNECTION, json!({"endpoint": "https://app.cybsafe.com/scim/v2/"}), "", "the one that people have"),
+        case(CONNECTION, json!({"adoption": {"match": ["ExternalId", "UserName", "DisplayName"]}}), "", "every match at once"),
         case(CONNECTION, json!({"endpoint": "http://127.0.0.1:34567/scim/v2", "insecure": true}), "", "the chart's options judge the address"),
         case(CONNECTION, json!({"endpoint": "https://scim_1.example.com.:65535/a%20b/~c;d=e/@f"}), "", "all that RFC 3986 has in a path"),
         case(CONNECTION, json!({"tokenSecretRef": {"name": "a-1.b.c0"}, "caBundleRef": {"name": long(253)}}), "", "RFC 1123"),
