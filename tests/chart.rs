@@ -358,11 +358,7 @@ async fn rights_are_as_promised(plane: &ControlPlane) -> Result<()> {
         ),
         (true, "get scimconnections,scimusers -A", "its own kinds"),
         (true, "get namespaces", "allowedNamespaces by label"),
-        (
-            true,
-            "annotate scimuser ada -n identity a=b",
-            "the mark of a create",
-        ),
+        (true, "annotate scimuser ada -n identity a=b", "finalizers"),
         (
             false,
             "delete scimuser ada -n identity",

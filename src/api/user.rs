@@ -319,6 +319,11 @@ pub struct ScimUserStatus {
     /// The generation that the account was last brought in step with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synced_generation: Option<i64>,
+    /// The profile and mapping that the account was last brought in step by, hashed: another one
+    /// means that every attribute is written where it belongs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub profile_hash: Option<String>,
     /// Names of the attributes that this resource has set at the backend. Taking one of them out
     /// of the spec clears it there; what was never here is not ours and is not touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{Feature, ScimConnection};
+use crate::api::connection::{CaBundleKind, Feature, ScimConnection};
 use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
 use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
@@ -24,7 +24,9 @@ use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::profile::Profile;
 use crate::scim::limits::Limits;
-use crate::scim::{Client, ClientConfig, ErrorClass, ListQuery, ResourceKind, ScimError};
+use crate::scim::{
+    Client, ClientConfig, ConfigError, ErrorClass, ListQuery, ResourceKind, ScimError,
+};
 
 const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -252,21 +254,26 @@ async fn inputs(
                 .watches
                 .read(&key, "ca", bundle.kind.into(), &bundle.name)
                 .await;
-            let found = if let Seen::Data(data) = seen {
-                data.get(&bundle.key).cloned()
-            } else {
-                None
+            let kind = match bundle.kind {
+                CaBundleKind::ConfigMap => "ConfigMap",
+                CaBundleKind::Secret => "Secret",
             };
-            Some(found.ok_or_else(|| {
-                vec![Verdict::no(
-                    C::Reachable,
-                    Reason::CaBundleInvalid,
-                    format!(
-                        "caBundleRef: {} has no readable key {}",
-                        bundle.name, bundle.key
-                    ),
-                )]
-            })?)
+            let named = format!("spec.caBundleRef: {kind} {}", bundle.name);
+            let found = match seen {
+                Seen::Data(data) => data
+                    .get(&bundle.key)
+                    .cloned()
+                    .ok_or_else(|| format!("{named} has no key {}", bundle.key)),
+                Seen::Absent => Err(format!("{named} does not exist in this namespace")),
+                Seen::Forbidden => Err(format!(
+                    "{named} may not be read by the operator: name it in the chart's secretAccess"
+                )),
+                Seen::NotYet => Err(format!("{named} could not be read yet")),
+            };
+            Some(
+                found
+                    .map_err(|why| vec![Verdict::no(C::Reachable, Reason::CaBundleInvalid, why)])?,
+            )
         }
     };
     Ok((
@@ -321,10 +328,18 @@ async fn bring_up(
             max_in_flight: spec.limits.max_in_flight,
         };
         let client = Client::new(config).map_err(|error| {
+            let (reason, field) = match &error {
+                ConfigError::CaBundle(_) => (Reason::CaBundleInvalid, "spec.caBundleRef"),
+                // Certificates that are PEM and nothing else are found out only here.
+                ConfigError::Tls(_) if spec.ca_bundle_ref.is_some() => {
+                    (Reason::CaBundleInvalid, "spec.caBundleRef")
+                }
+                _ => (Reason::EndpointRefused, "spec.endpoint"),
+            };
             vec![Verdict::no(
                 C::Reachable,
-                Reason::EndpointRefused,
-                format!("spec.endpoint: {error}"),
+                reason,
+                format!("{field}: {error}"),
             )]
         })?;
         connection.set_client(client);
@@ -371,6 +386,9 @@ async fn bring_up(
             &connection.key.name,
         ),
         backend: connection.backend(),
+        profile_hash: names::profile_hash(
+            &serde_json::json!([spec.profile, spec.attribute_mapping]).to_string(),
+        ),
         patch: match spec.dialect.patch {
             Feature::Auto => capabilities.patch,
             Feature::Enabled => true,

@@ -34,6 +34,8 @@ pub struct Ready {
     pub spec: ScimConnectionSpec,
     /// The owner mark.
     pub owner_id: String,
+    /// Which profile, and which mapping, as `status.profileHash` says it.
+    pub profile_hash: String,
     /// Which backend this is, as `Connection::backend` counts.
     pub backend: u64,
     /// Whether PATCH is used.

@@ -10,12 +10,12 @@ use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, Ready, State};
-use crate::controller::report::{Report, archived_before, note, write};
+use crate::controller::report::{Report, archived_before, archived_seen, note, write};
 use crate::controller::user::Pass;
-use crate::directory::Known;
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 use crate::domain::identity::Identity;
-use crate::domain::validate::{Valid, valid_until};
+use crate::domain::observed::Observed;
+use crate::domain::validate::Valid;
 use crate::scim::{ErrorClass, ScimError};
 
 /// The longest pause that a server can impose on one resource.
@@ -65,6 +65,18 @@ pub async fn connection_not_ready(
     Ok(Action::await_change())
 }
 
+/// What a pass knew when its plan was carried out.
+pub struct End<'a> {
+    /// The spec, as it was found valid.
+    pub valid: &'a Valid,
+    /// `validUntil` has passed.
+    pub expired: bool,
+    /// The manager whose account is still missing.
+    pub pending_manager: Option<Key>,
+    /// `Ready::profile_hash`.
+    pub profile_hash: &'a str,
+}
+
 /// Reports what became of a plan, and says when to come back.
 ///
 /// # Errors
@@ -72,11 +84,10 @@ pub async fn connection_not_ready(
 pub async fn applied(
     pass: &Pass<'_>,
     connection: &Connection,
-    valid: &Valid,
-    expired: bool,
+    end: End<'_>,
     applied: Applied,
-    pending_manager: Option<Key>,
 ) -> Result<Action, kube::Error> {
+    let End { valid, .. } = end;
     let accepted = if valid.warnings.is_empty() {
         Verdict::yes(
             C::Valid,
@@ -97,17 +108,13 @@ pub async fn applied(
             attributes,
             unkept,
         } => {
-            let report = done(
-                pass,
-                valid,
-                expired,
-                accepted,
+            let done_by = Done {
                 account,
                 reason,
                 attributes,
                 unkept,
-                pending_manager,
-            );
+            };
+            let report = done(pass, end, accepted, done_by);
             // Not archived as told, or not reactivated: tried again soon, not at the next listing only.
             let retry = report.outcome.retry_soon;
             if !retry {
@@ -173,18 +180,27 @@ pub async fn applied(
     }
 }
 
-#[allow(clippy::too_many_arguments)] // The facts of one pass; a struct of them would be used once.
-fn done(
-    pass: &Pass<'_>,
-    valid: &Valid,
-    expired: bool,
-    accepted: Verdict,
-    account: crate::domain::observed::Observed,
+/// What was done to an account.
+struct Done {
+    account: Observed,
     reason: Reason,
     attributes: Vec<String>,
     unkept: Vec<String>,
-    pending_manager: Option<Key>,
-) -> Report {
+}
+
+fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report {
+    let End {
+        valid,
+        expired,
+        pending_manager,
+        profile_hash,
+    } = end;
+    let Done {
+        account,
+        reason,
+        attributes,
+        unkept,
+    } = done;
     let wanted_active = valid.desired.active;
     let stays_archived = wanted_active && account.active == Some(false);
     let stays_active = !wanted_active && account.active == Some(true);
@@ -305,6 +321,7 @@ fn done(
         },
         id: Some(account.id),
         endpoint_hash: pass.endpoint_hash.clone(),
+        profile_hash: Some(profile_hash.to_owned()),
         managed,
         plan: None,
         verdicts: with_summary(vec![accepted, synced, archived], ready, outlook),
@@ -430,34 +447,6 @@ fn trouble(
     let mut report = Report::base(pass, with_summary(verdicts, ready, outlook), State::Failing);
     report.acted = false;
     report
-}
-
-/// Whether the account is archived, as the directory has it: what a pass has just done to it counts,
-/// though the rest of it failed.
-pub fn archived_seen(pass: &Pass<'_>, connection: &Connection) -> Option<Verdict> {
-    let id = pass.recorded()?;
-    let Known::Present(account) = connection.directory().by_id(id) else {
-        return archived_before(pass);
-    };
-    let spec = &pass.user.spec;
-    Some(match account.active? {
-        true => Verdict::no(C::Archived, Reason::Active, "the account is active"),
-        false if !spec.active => {
-            Verdict::yes(C::Archived, Reason::Requested, "spec.active is false")
-        }
-        false
-            if valid_until(spec)
-                .and_then(Result::ok)
-                .is_some_and(|until| until <= jiff::Timestamp::now()) =>
-        {
-            Verdict::yes(C::Archived, Reason::Expired, "spec.validUntil has passed")
-        }
-        false => Verdict::yes(
-            C::Archived,
-            Reason::ByBackend,
-            "the backend keeps the account archived although the spec says active",
-        ),
-    })
 }
 
 /// A deletion whose request failed.

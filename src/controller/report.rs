@@ -13,12 +13,15 @@ use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{ScimUser, ScimUserStatus};
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::user::Pass;
+use crate::directory::Known;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
+use crate::domain::validate::valid_until;
 
 /// Everything that status says of one pass.
 pub struct Report {
     pub(super) id: Option<String>,
     pub(super) endpoint_hash: Option<String>,
+    pub(super) profile_hash: Option<String>,
     pub(super) managed: Vec<String>,
     pub(super) plan: Option<PlanStatus>,
     pub(super) verdicts: Vec<Verdict>,
@@ -47,6 +50,7 @@ impl Report {
             // a mistake must not cost what was known.
             id: pass.before.id.clone(),
             endpoint_hash: pass.before.endpoint_hash.clone(),
+            profile_hash: pass.before.profile_hash.clone(),
             managed: pass.before.managed_attributes.clone(),
             plan: None,
             verdicts,
@@ -127,6 +131,34 @@ pub(super) fn archived_before(pass: &Pass<'_>) -> Option<Verdict> {
     })
 }
 
+/// Whether the account is archived, as the directory has it: what a pass has just done to it counts,
+/// though the rest of it failed.
+pub fn archived_seen(pass: &Pass<'_>, connection: &Connection) -> Option<Verdict> {
+    let id = pass.recorded()?;
+    let Known::Present(account) = connection.directory().by_id(id) else {
+        return archived_before(pass);
+    };
+    let spec = &pass.user.spec;
+    Some(match account.active? {
+        true => Verdict::no(C::Archived, Reason::Active, "the account is active"),
+        false if !spec.active => {
+            Verdict::yes(C::Archived, Reason::Requested, "spec.active is false")
+        }
+        false
+            if valid_until(spec)
+                .and_then(Result::ok)
+                .is_some_and(|until| until <= jiff::Timestamp::now()) =>
+        {
+            Verdict::yes(C::Archived, Reason::Expired, "spec.validUntil has passed")
+        }
+        false => Verdict::yes(
+            C::Archived,
+            Reason::ByBackend,
+            "the backend keeps the account archived although the spec says active",
+        ),
+    })
+}
+
 pub(super) fn note(pass: &Pass<'_>, connection: &Connection, outcome: Outcome) {
     let new_id = outcome.id.is_some() && connection.id_of(&pass.key) != outcome.id;
     if connection.note(&pass.key, Some(outcome)) {
@@ -150,6 +182,7 @@ pub async fn write(
     let Report {
         id,
         endpoint_hash,
+        profile_hash,
         managed,
         plan,
         verdicts,
@@ -173,6 +206,7 @@ pub async fn write(
         } else {
             pass.before.synced_generation
         },
+        profile_hash,
         managed_attributes: managed,
         plan,
         last_handled_reconcile_at: pass.request(),
@@ -249,6 +283,7 @@ fn whole(status: &ScimUserStatus) -> serde_json::Value {
         creating,
         observed_generation,
         synced_generation,
+        profile_hash,
         managed_attributes,
         plan,
         last_handled_reconcile_at,
@@ -256,7 +291,8 @@ fn whole(status: &ScimUserStatus) -> serde_json::Value {
     } = status;
     let managed = (!managed_attributes.is_empty()).then_some(managed_attributes);
     json!({
-        "id": id, "endpointHash": endpoint_hash, "creating": creating, "observedGeneration": observed_generation, "syncedGeneration": synced_generation, "managedAttributes": managed,
+        "id": id, "endpointHash": endpoint_hash, "creating": creating, "observedGeneration": observed_generation, "syncedGeneration": synced_generation,
+        "profileHash": profile_hash, "managedAttributes": managed,
         "plan": plan, "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
     })
 }

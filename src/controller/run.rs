@@ -14,7 +14,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::api::{ScimConnection, ScimGroup, ScimUser};
+use crate::api::{FINALIZER, ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
@@ -95,9 +95,10 @@ pub async fn run(
     .predicate_filter(
         predicates::generation
             .combine(predicates::annotations)
-            .combine(predicates::finalizers),
+            .combine(user_lost_our_finalizer),
         PredicateConfig::default(),
     );
+    let user_known = user_store.clone();
     let users = Controller::for_stream(watch, user_store)
         .with_config(Config::default().concurrency(USERS_AT_ONCE))
         .reconcile_on(users_woken)
@@ -118,9 +119,10 @@ pub async fn run(
     .predicate_filter(
         predicates::generation
             .combine(predicates::annotations)
-            .combine(predicates::finalizers),
+            .combine(group_lost_our_finalizer),
         PredicateConfig::default(),
     );
+    let group_known = group_store.clone();
     let groups = Controller::for_stream(watch, group_store)
         .with_config(Config::default().concurrency(GROUPS_AT_ONCE))
         .reconcile_on(groups_woken)
@@ -167,21 +169,82 @@ pub async fn run(
         predicates::generation.combine(predicates::annotations),
         PredicateConfig::default(),
     );
+    let connection_known = store.clone();
     let connections = Controller::for_stream(watch, store)
         .reconcile_on(connections_woken)
         .graceful_shutdown_on(shutdown)
         .run(connection::reconcile, connection::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
-    let drained = futures::future::join3(users, groups, connections);
+    // A controller whose watch never came up has nothing to drain, and would wait for ever.
+    let up = (user_known, group_known, connection_known);
+    let users = drained(
+        users,
+        async move { up.0.wait_until_ready().await.is_ok() },
+        stopped.clone(),
+    );
+    let groups = drained(
+        groups,
+        async move { up.1.wait_until_ready().await.is_ok() },
+        stopped.clone(),
+    );
+    let connections = drained(
+        connections,
+        async move { up.2.wait_until_ready().await.is_ok() },
+        stopped.clone(),
+    );
     let stop = async {
         stopped.await;
         context.stop();
     };
-    futures::future::join(drained, stop).await;
+    futures::future::join4(users, groups, connections, stop).await;
     namespaces.abort();
     recounts.abort();
     gathered.abort();
+}
+
+/// Runs a controller to its end: until it has drained, or at once when the end comes before its watch
+/// was `up`.
+async fn drained(
+    controller: impl Future<Output = ()>,
+    up: impl Future<Output = bool>,
+    stopped: impl Future<Output = ()>,
+) {
+    let hopeless = async {
+        let came_up = tokio::select! {
+            up = up => up,
+            () = stopped => false,
+        };
+        if came_up {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = controller => {}
+        () = hopeless => {}
+    }
+}
+
+/// Our finalizer was taken off by somebody else: it has to be put on again. That we put it on
+/// ourselves is no news.
+fn user_lost_our_finalizer(user: &ScimUser) -> Option<u64> {
+    let known = user
+        .status
+        .as_ref()
+        .is_some_and(|s| s.observed_generation.is_some());
+    Some(lost_our_finalizer(user, known))
+}
+
+fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
+    let known = group
+        .status
+        .as_ref()
+        .is_some_and(|s| s.observed_generation.is_some());
+    Some(lost_our_finalizer(group, known))
+}
+
+fn lost_our_finalizer(object: &impl ResourceExt, known: bool) -> u64 {
+    u64::from(known && !object.finalizers().iter().any(|f| f == FINALIZER))
 }
 
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {

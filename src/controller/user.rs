@@ -190,8 +190,13 @@ async fn work(
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     let pending_manager = manager.filter(|m| m.id.is_none()).map(|m| m.key);
-    let action =
-        outcome::applied(pass, connection, &valid, expired, applied, pending_manager).await?;
+    let end = outcome::End {
+        valid: &valid,
+        expired,
+        pending_manager,
+        profile_hash: &ready.profile_hash,
+    };
+    let action = outcome::applied(pass, connection, end, applied).await?;
     Ok(wake_at_expiry(action, expires_in))
 }
 
@@ -262,7 +267,9 @@ async fn step(
     let recorded = pass.recorded().is_some();
     let identity = identify(&Wanted::from(&valid.desired), candidates, policy);
     let managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
-    let spec_changed = pass.before.synced_generation != pass.user.metadata.generation || !recorded;
+    let spec_changed = pass.before.synced_generation != pass.user.metadata.generation
+        || pass.before.profile_hash.as_ref() != Some(&ready.profile_hash)
+        || !recorded;
     let echoed = connection.directory().echoed().clone();
     let knowledge = Knowledge {
         managed: &managed,
@@ -292,7 +299,7 @@ impl Pass<'_> {
         valid: Verdict,
     ) -> Result<Action, kube::Error> {
         let archived = match connection {
-            Some(connection) => outcome::archived_seen(self, connection),
+            Some(connection) => report::archived_seen(self, connection),
             None => report::archived_before(self),
         };
         let report = Report::invalid(self, valid, archived);

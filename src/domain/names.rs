@@ -39,6 +39,11 @@ pub fn creating_hash(name: &str) -> String {
     short_hash(&fold_name(name))
 }
 
+/// Which profile, with which mapping, an account was written by: a short hash of both.
+pub fn profile_hash(profile: &str) -> String {
+    short_hash(profile)
+}
+
 /// Whether two marks are of one owner and of resources in one namespace.
 pub fn same_namespace(mark: &str, other: &str) -> bool {
     let home = |mark: &str| mark.rsplit_once('/').map(|(home, _)| home.to_owned());

@@ -59,7 +59,10 @@ fn cause_of_tls(error: &rustls::Error) -> Cause {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Cause::CertificateHost
             }
-            CertificateError::UnknownIssuer => Cause::CertificateIssuer,
+            // A signature that does not fit is that of an authority renewed under the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Cause::CertificateIssuer
+            }
             _ => Cause::Certificate,
         },
         rustls::Error::NoCertificatesPresented => Cause::Certificate,

@@ -130,7 +130,6 @@ fn a_group_is_recognised_as_an_account_is() {
         external_id: false,
         name: true,
         by_id: false,
-        creating: false,
         explicit_external_id: false,
     };
     const NOTHING: AdoptionPolicy = AdoptionPolicy {
