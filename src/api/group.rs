@@ -152,6 +152,11 @@ pub struct ScimGroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub endpoint_hash: Option<String>,
+    /// Written before a create whose group could not be recognised by `externalId`: a hash of the
+    /// displayName that it was begun by. Gone once the outcome is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub creating: Option<String>,
     /// The generation that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

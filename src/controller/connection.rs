@@ -17,7 +17,7 @@ use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
 use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
 use crate::controller::index::Key;
-use crate::controller::listing::{listing, listing_wait};
+use crate::controller::listing::{list_groups, listing, listing_wait};
 use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready, Woken};
 use crate::controller::secrets::{Kind, Seen};
 use crate::domain::conditions::Verdict;
@@ -362,6 +362,12 @@ async fn bring_up(
             .list(ResourceKind::User, &ListQuery::first(1))
             .await
             .map_err(|error| trouble(&error))?;
+    }
+    let has_groups = !context
+        .groups_index(|index| index.groups_of(&connection.key))
+        .is_empty();
+    if connection.group_side().asked() || (has_groups && (due || probe.listing)) {
+        wake.extend(list_groups(connection, memory, &client, spec).await?);
     }
     // Asked once the backend has answered, so that one that fails is asked for one thing only.
     if memory

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{
-    CapabilitiesStatus, Mode, ScimConnection, ScimConnectionStatus, UserCounts,
+    CapabilitiesStatus, GroupCounts, Mode, ScimConnection, ScimConnectionStatus, UserCounts,
 };
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
@@ -73,8 +73,8 @@ pub async fn report(
                         ExternalIdEcho::NotEchoed => "NotEchoed",
                     }
                     .into(),
-                    member_removal: "Unknown".into(),
-                    members: "Unknown".into(),
+                    member_removal: connection.group_side().removal().as_str().into(),
+                    members: connection.group_side().echo().as_str().into(),
                 })
             },
         ),
@@ -83,7 +83,7 @@ pub async fn report(
         } else {
             before.users
         },
-        groups: before.groups,
+        groups: group_counts(context, connection),
         held_plan: before.held_plan.clone(),
         last_full_sync: memory
             .last_full_sync
@@ -250,6 +250,24 @@ fn counts(context: &Context, connection: &Connection) -> UserCounts {
         failing: count(&|o| o.state == State::Failing),
         unmanaged: accounts.saturating_sub(provisioned),
     }
+}
+
+/// The counts of groups, where there are any.
+fn group_counts(context: &Context, connection: &Connection) -> Option<GroupCounts> {
+    let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
+    let outcomes = connection.group_outcomes();
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let count = |test: &dyn Fn(&crate::controller::live::GroupOutcome) -> bool| {
+        number(outcomes.values().filter(|o| test(o)).count())
+    };
+    let provisioned = count(&|o| o.id.is_some());
+    (declared > 0 || !outcomes.is_empty()).then(|| GroupCounts {
+        desired: number(declared),
+        provisioned,
+        invalid: count(&|o| o.state == State::Invalid),
+        failing: count(&|o| o.state == State::Failing),
+        unmanaged: number(connection.groups().len()).saturating_sub(provisioned),
+    })
 }
 
 fn announce(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::Namespace;
@@ -52,6 +52,7 @@ pub struct Context {
     stopping: AtomicBool,
     reported: Mutex<HashMap<String, ScimUserStatus>>,
     attempts: Mutex<HashMap<String, u32>>,
+    gathering: Mutex<HashMap<String, Instant>>,
     reported_groups: Mutex<HashMap<String, ScimGroupStatus>>,
     wake_users: UnboundedSender<ObjectRef<ScimUser>>,
     wake_groups: UnboundedSender<ObjectRef<ScimGroup>>,
@@ -120,6 +121,7 @@ impl Context {
             stopping: AtomicBool::new(false),
             reported: Mutex::default(),
             attempts: Mutex::default(),
+            gathering: Mutex::default(),
             reported_groups: Mutex::default(),
             wake_users: wakers.users,
             wake_groups: wakers.groups,
@@ -344,6 +346,7 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner);
         reported.remove(uid);
         drop(reported);
+        self.gathered(uid);
         self.settled(uid);
     }
 
@@ -363,6 +366,22 @@ impl Context {
         let wait = crate::domain::retry::backoff(*attempt, Duration::from_secs(300), jitter());
         *attempt += 1;
         wait
+    }
+
+    /// Whether an object that began to gather changes goes on to do so; it begins by being asked.
+    pub fn gathers(&self, uid: &str, at_most: Duration) -> bool {
+        let gathering = self.gathering.lock();
+        let mut gathering = gathering.unwrap_or_else(PoisonError::into_inner);
+        let since = gathering.entry(uid.to_owned()).or_insert_with(Instant::now);
+        since.elapsed() < at_most
+    }
+
+    /// What was gathered is dealt with.
+    pub fn gathered(&self, uid: &str) {
+        let gathering = self.gathering.lock();
+        gathering
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 
     /// How often an object has failed in a row.

@@ -1,17 +1,20 @@
 //! The paged listing of a backend: what the directory learns from it, and whom that concerns.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::ScimConnectionSpec;
 use crate::controller::connection::{Trouble, trouble};
 use crate::controller::context::jitter;
+use crate::controller::group::side::Listed;
 use crate::controller::live::{Connection, Memory, Woken};
 use crate::domain::conditions::Verdict;
+use crate::domain::group::ObservedGroup;
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::profile::Profile;
-use crate::scim::{Client, ListingOptions, ResourceKind, list_all};
+use crate::scim::{Client, ErrorClass, ListingOptions, ResourceKind, ScimError, list_all};
 
 /// Lists the users, and says who has to look.
 ///
@@ -39,13 +42,11 @@ pub async fn listing(
         .directory()
         .finish_listing(mark, accounts, listing.complete);
     memory.listed = Some(Instant::now());
-    memory.incomplete = if listing.complete {
-        (0, None)
+    if listing.complete {
+        memory.incomplete = (0, None);
     } else {
-        let row = memory.incomplete.0;
-        let wait = crate::domain::retry::backoff(row, interval(spec), jitter());
-        (row + 1, Some(wait))
-    };
+        sooner(memory, spec);
+    }
     memory.directory_verdict = Some(if listing.complete {
         memory.last_full_sync = Some(jiff::Timestamp::now());
         Verdict::yes(
@@ -64,7 +65,7 @@ pub async fn listing(
     // Drift costs what changed, not what exists: only owners of changed accounts are woken, and
     // those whose trouble a change at the backend may have ended.
     let outcomes = connection.outcomes();
-    let changed: std::collections::HashSet<&String> = difference
+    let changed: HashSet<&String> = difference
         .changed
         .iter()
         .chain(&difference.missing)
@@ -75,6 +76,75 @@ pub async fn listing(
     let mut woken = connection.listing_done();
     woken.extend(Woken::users(touched.map(|(key, _)| key.clone())));
     Ok(woken)
+}
+
+/// Lists the groups, without their members, and says who has to look. Whatever a backend has against
+/// listing groups is no trouble of its users.
+///
+/// # Errors
+/// When the backend cannot be asked at all.
+pub async fn list_groups(
+    connection: &Connection,
+    memory: &mut Memory,
+    client: &Client,
+    spec: &ScimConnectionSpec,
+) -> Result<Woken, Trouble> {
+    let side = connection.group_side();
+    let mark = side.mirror().begin_listing();
+    let mut groups = Vec::new();
+    let options = ListingOptions {
+        page_size: spec.dialect.page_size,
+        excluded: vec!["members".into()],
+        ..ListingOptions::default()
+    };
+    let result = list_all(client, ResourceKind::Group, &options, |page| {
+        groups.extend(page.iter().filter_map(|r| ObservedGroup::read(r, false)))
+    })
+    .await;
+    let mut woken = connection.listing_done();
+    let listing = match result {
+        Ok(listing) => listing,
+        Err(ScimError::NotImplemented) => {
+            side.set_listed(Listed::Unsupported);
+            return Ok(woken);
+        }
+        Err(error)
+            if matches!(
+                error.class(),
+                ErrorClass::Rejected | ErrorClass::Transient | ErrorClass::Gone
+            ) =>
+        {
+            side.set_listed(Listed::Failed(format!(
+                "the groups cannot be listed: {error}"
+            )));
+            sooner(memory, spec);
+            return Ok(woken);
+        }
+        Err(error) => return Err(trouble(&error)),
+    };
+    let difference = side.mirror().finish_listing(mark, groups, listing.complete);
+    side.set_listed(Listed::Done);
+    if !listing.complete {
+        sooner(memory, spec);
+    }
+    let changed: HashSet<&String> = difference
+        .changed
+        .iter()
+        .chain(&difference.missing)
+        .collect();
+    let outcomes = connection.group_outcomes();
+    let touched = outcomes.iter().filter(|(_, o)| {
+        o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
+    });
+    woken.groups.extend(touched.map(|(key, _)| key.clone()));
+    Ok(woken)
+}
+
+/// Has the next listing come sooner than the interval, ever less so.
+fn sooner(memory: &mut Memory, spec: &ScimConnectionSpec) {
+    let row = memory.incomplete.0;
+    let wait = crate::domain::retry::backoff(row, interval(spec), jitter());
+    memory.incomplete = (row + 1, Some(wait));
 }
 
 fn interval(spec: &ScimConnectionSpec) -> Duration {

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use crate::api::conditions::Reason;
 use crate::api::connection::ScimConnectionSpec;
+use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
-use crate::directory::Users;
+use crate::directory::{Groups, Users};
 use crate::domain::conditions::Verdict;
 use crate::domain::profile::Profile;
 use crate::scim::{Client, Discovery};
@@ -158,6 +159,7 @@ pub struct Connection {
     backend: AtomicU64,
     /// Where answers of a backend go that was left meanwhile: nobody reads it.
     left_behind: Mutex<Users>,
+    groups: GroupSide,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
     waiting: Mutex<Woken>,
@@ -187,6 +189,7 @@ impl Connection {
             directory: Mutex::default(),
             backend: AtomicU64::new(0),
             left_behind: Mutex::default(),
+            groups: GroupSide::default(),
             outcomes: Mutex::default(),
             group_outcomes: Mutex::default(),
             waiting: Mutex::default(),
@@ -311,7 +314,23 @@ impl Connection {
         self.backend.fetch_add(1, Ordering::AcqRel);
         drop(directory);
         lock(&self.doubtful_creates).clear();
+        self.groups.forget();
         self.forget_ids();
+    }
+
+    /// What is known of the backend's groups.
+    pub fn group_side(&self) -> &GroupSide {
+        &self.groups
+    }
+
+    /// The mirror of groups, for as long as the guard lives: never across an await.
+    pub fn groups(&self) -> MutexGuard<'_, Groups> {
+        self.groups.mirror()
+    }
+
+    /// The mirror of groups, for what an answer to a request of `ready` says.
+    pub fn groups_of(&self, ready: &Ready) -> MutexGuard<'_, Groups> {
+        self.groups.mirror_of(self.backend() == ready.backend)
     }
 
     /// Notes how a user came out; true when that changes the counts.
@@ -399,6 +418,12 @@ impl Connection {
     pub fn ask_for_listing(&self, user: Key) {
         *lock(&self.relist) = true;
         lock(&self.waiting_for_listing).users.insert(user);
+    }
+
+    /// Asks for a listing of groups, for a group that waits for it.
+    pub fn ask_for_groups(&self, group: Key) {
+        self.groups.ask();
+        lock(&self.waiting_for_listing).groups.insert(group);
     }
 
     /// A listing is over: those who waited for one.

@@ -19,7 +19,7 @@ use crate::domain::validate::Valid;
 use crate::scim::{ErrorClass, ScimError};
 
 /// The longest pause that a server can impose on one resource.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// A connection that cannot be used: told once to users that nothing was said of yet, or whose spec
 /// has changed since. All others keep what they have, so that an outage is one write, not thousands (R10).

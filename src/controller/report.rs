@@ -4,13 +4,14 @@
 use std::sync::PoisonError;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{ScimUser, ScimUserStatus};
+use crate::controller::context::MemberChange;
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::user::Pass;
 use crate::directory::Known;
@@ -163,6 +164,11 @@ pub(super) fn note(pass: &Pass<'_>, connection: &Connection, outcome: Outcome) {
     let new_id = outcome.id.is_some() && connection.id_of(&pass.key) != outcome.id;
     if connection.note(&pass.key, Some(outcome)) {
         pass.context.recount(&connection.key);
+        pass.context.member_changed(MemberChange {
+            connection: connection.key.clone(),
+            user: pass.key.clone(),
+            labels: vec![pass.user.labels().clone()],
+        });
     }
     if new_id {
         pass.context

@@ -1,23 +1,234 @@
-//! The reconciler of ScimGroup.
+//! The reconciler of ScimGroup: validate → observe → plan → act → report, as for a user. `act` and
+//! `farewell` alone write to the backend, `report` alone writes status.
 
+pub mod act;
+pub mod farewell;
 pub mod index;
+pub mod members;
+pub mod observe;
+pub mod outcome;
+pub mod report;
+pub mod side;
+pub mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
-use crate::api::ScimGroup;
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::connection::{Mode, ScimConnectionSpec};
+use crate::api::{ScimGroup, ScimGroupStatus};
 use crate::controller::context::Context;
+use crate::controller::index::Key;
+use crate::controller::live::{Connection, Phase, Ready};
+use crate::controller::{connection, finalizer};
+use crate::domain::conditions::Verdict;
+use crate::domain::group::validate_group;
+use crate::domain::names;
+use crate::domain::validate::sentence;
 
-/// Nothing yet.
-///
-/// # Errors
-/// None yet.
-pub async fn reconcile(_: Arc<ScimGroup>, _: Arc<Context>) -> Result<Action, kube::Error> {
-    Ok(Action::await_change())
+use act::Applied;
+use report::Report;
+
+/// How often one pass looks again at what it has just written: a create, its members, the first
+/// removal and what came of it. More is a backend that does not keep what it is told.
+const ROUNDS: usize = 8;
+/// How long additions are gathered while more members are on their way.
+const GATHER: Duration = Duration::from_secs(5);
+
+/// What one pass works on.
+pub struct Pass<'a> {
+    /// The resource as the watch last saw it.
+    pub group: &'a ScimGroup,
+    /// Its namespace and name.
+    pub key: Key,
+    /// Its uid.
+    pub uid: String,
+    /// The status that was last written.
+    pub before: ScimGroupStatus,
+    /// `status.creating` as it is now: a pass may write it before it ends.
+    pub creating: std::sync::Mutex<Option<String>>,
+    /// The connection's spec, where there is a connection.
+    pub connection_spec: Option<ScimConnectionSpec>,
+    /// Which backend the connection leads to now, where there is a connection.
+    pub endpoint_hash: Option<String>,
+    /// The connection that it names.
+    pub connection_key: Key,
+    /// What every reconciler shares.
+    pub context: &'a Context,
 }
 
-/// How long to wait after an error.
-pub fn on_error(_: Arc<ScimGroup>, _: &kube::Error, _: Arc<Context>) -> Action {
-    Action::await_change()
+/// Brings one group up to date.
+///
+/// # Errors
+/// When the API server cannot be written to.
+pub async fn reconcile(
+    group: Arc<ScimGroup>,
+    context: Arc<Context>,
+) -> Result<Action, kube::Error> {
+    let connection_key = index::connection_of(&group);
+    let connection = context.connection(&connection_key);
+    if connection.is_none() && !context.connections_are_listed() {
+        // All groups are woken once it is known which connections there are.
+        return Ok(Action::await_change());
+    }
+    let spec = connection.as_ref().and_then(|c| c.spec());
+    let before = context.last_group_status(&group);
+    let pass = Pass {
+        key: Key::of(&*group),
+        uid: group.uid().unwrap_or_default(),
+        creating: before.creating.clone().into(),
+        before,
+        endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
+        connection_spec: spec,
+        connection_key,
+        group: &group,
+        context: &context,
+    };
+    if group.metadata.deletion_timestamp.is_some() {
+        return farewell::part(&pass, connection.as_deref()).await;
+    }
+    let Some(connection) = connection else {
+        let message = format!(
+            "spec.connectionRef: there is no ScimConnection {}",
+            pass.connection_key
+        );
+        return pass.stop(None, Reason::ConnectionNotFound, message).await;
+    };
+    if pass.connection_spec.is_none() {
+        return Ok(Action::await_change());
+    }
+    if !pass.lets_in(&pass.key.namespace) {
+        let message = format!(
+            "spec.connectionRef: ScimConnection {} does not allow resources of this namespace",
+            pass.connection_key
+        );
+        let reason = Reason::ConnectionNotAllowed;
+        return pass.stop(Some(&connection), reason, message).await;
+    }
+    if group.spec.suspend {
+        let report = Report::suspended(&pass);
+        report::write(&pass, Some(&connection), report).await?;
+        return Ok(Action::await_change());
+    }
+    match connection.phase_for_group(&pass.key) {
+        Phase::Ready(ready) => work(&pass, &connection, &ready).await,
+        Phase::Starting => Ok(Action::await_change()),
+        Phase::NotReady(_) => {
+            // Told once to groups that are not in step; all others keep what they have (R10).
+            if !pass.is_in_step() {
+                let report = Report::connection_not_ready(&pass);
+                report::write(&pass, Some(&connection), report).await?;
+            }
+            Ok(Action::await_change())
+        }
+    }
+}
+
+async fn work(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<Action, kube::Error> {
+    let spec = &pass.group.spec;
+    let Pass { key, .. } = pass;
+    let desired = match validate_group(spec, &ready.owner_id, &key.namespace, &key.name) {
+        Ok(desired) => desired,
+        Err(violations) => {
+            let message = sentence(&violations);
+            return pass
+                .stop(Some(connection), Reason::SpecInvalid, message)
+                .await;
+        }
+    };
+    if ready.spec.mode == Mode::Enforce
+        && finalizer::ensure(&pass.context.client, pass.group).await? == finalizer::Ensured::Raced
+    {
+        return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    let mut written = act::Written::default();
+    let mut applied = Applied::LookAgain;
+    for _ in 0..ROUNDS {
+        applied = act::step(pass, connection, ready, &desired, &mut written).await?;
+        if !matches!(applied, Applied::LookAgain) {
+            break;
+        }
+    }
+    if let Applied::Failed(error) = &applied
+        && crate::controller::outcome::is_the_connections(error)
+        && !connection.serves(ready)
+    {
+        // Sent away, or answered to a token or an endpoint of before: what is in force now decides.
+        return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    outcome::applied(pass, connection, applied, &written).await
+}
+
+impl Pass<'_> {
+    /// Ends the pass with a broken rule.
+    async fn stop(
+        &self,
+        connection: Option<&Connection>,
+        reason: Reason,
+        message: String,
+    ) -> Result<Action, kube::Error> {
+        let report = Report::invalid(self, Verdict::no(C::Valid, reason, message));
+        report::write(self, connection, report).await?;
+        Ok(Action::await_change())
+    }
+
+    /// Whether the connection lets resources of `namespace` in.
+    pub fn lets_in(&self, namespace: &str) -> bool {
+        self.connection_spec.as_ref().is_some_and(|spec| {
+            let home = &self.connection_key.namespace;
+            self.context
+                .allows(&spec.allowed_namespaces, home, namespace)
+        })
+    }
+
+    /// The recorded id, where it is one of the backend that the connection leads to now.
+    pub fn recorded(&self) -> Option<&str> {
+        let id = self.before.id.as_deref()?;
+        (self.before.endpoint_hash == self.endpoint_hash).then_some(id)
+    }
+
+    /// The hash of the name that a create was begun by, whose outcome is not recorded.
+    pub fn begun_to_create(&self) -> Option<String> {
+        let creating = self.creating.lock();
+        creating.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The id that `spec.adopt` names, unless that was done here before, or means another backend.
+    pub fn adopts(&self) -> Option<&str> {
+        let id = self.group.spec.adopt.as_ref()?.id.as_str();
+        let known = self.before.id.as_deref();
+        (self.recorded().is_none() && known != Some(id)).then_some(id)
+    }
+
+    /// Whether the group was not yet brought in step with this spec, at this backend.
+    pub fn spec_changed(&self) -> bool {
+        self.before.synced_generation != self.group.metadata.generation || self.recorded().is_none()
+    }
+
+    /// Whether what was last reported is that this generation is in step.
+    pub fn is_in_step(&self) -> bool {
+        let ready = |c: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+            c.type_ == C::Ready.as_str() && c.status == "True"
+        };
+        self.before.observed_generation == self.group.metadata.generation
+            && self.before.conditions.iter().any(ready)
+    }
+
+    /// The reconcile request that this pass answers.
+    pub fn request(&self) -> Option<String> {
+        connection::requested(self.group).or_else(|| self.before.last_handled_reconcile_at.clone())
+    }
+}
+
+/// How long to wait after the API server refused a write.
+pub fn on_error(group: Arc<ScimGroup>, error: &kube::Error, context: Arc<Context>) -> Action {
+    tracing::debug!(group = %Key::of(&*group), %error, "the API server did not take a write");
+    Action::requeue(context.next_wait(&group.uid().unwrap_or_default()))
 }

@@ -1,0 +1,348 @@
+//! The only place that writes groups to the backend, but for `farewell`. One step a call: what was
+//! written is in the mirror afterwards, and the next step plans again from there.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::api::conditions::Reason;
+use crate::api::connection::{AdoptionMatch, Mode};
+use crate::controller::group::members::{self, Declared};
+use crate::controller::group::side::Listed;
+use crate::controller::group::write::{Work, chunk_size};
+use crate::controller::group::{Pass, observe, report};
+use crate::controller::live::{Connection, Ready};
+use crate::directory::ExternalIdEcho;
+use crate::domain::group::{
+    self, DesiredGroup, GroupKnowledge, GroupPlan, MembersEcho, ObservedGroup, Resolved, plan_group,
+};
+use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
+use crate::domain::names;
+use crate::domain::plan::Cause;
+use crate::scim::{ResourceKind, ScimError};
+
+/// What one pass has written.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The group was created.
+    pub created: bool,
+    /// The group was taken over.
+    pub adopted: bool,
+    /// What was written had been changed outside.
+    pub drift: bool,
+    /// Attributes that were written.
+    pub attributes: BTreeSet<String>,
+    /// Members that were added.
+    pub added: usize,
+    /// Members that were removed.
+    pub removed: usize,
+}
+
+/// What became of a step.
+pub enum Applied {
+    /// The group is in step with what can be resolved.
+    Done {
+        /// The group now.
+        group: ObservedGroup,
+        /// Who belongs to it.
+        resolved: Resolved,
+    },
+    /// DryRun: the plan, for status.
+    Shown {
+        /// The plan.
+        plan: GroupPlan,
+        /// Who belongs to it.
+        resolved: Resolved,
+    },
+    /// Somebody else's group stands in the way.
+    Blocked(Identity<ObservedGroup>),
+    /// Something has to happen first; whoever waits is told why.
+    Waiting(String),
+    /// Something has to happen first that is no news.
+    Later,
+    /// More members are on their way: they are added together.
+    Gathering,
+    /// Something was written: plan again.
+    LookAgain,
+    /// The backend refuses these members, or keeps those that it is told to remove.
+    Refused {
+        /// The group now.
+        group: ObservedGroup,
+        /// Who belongs to it.
+        resolved: Resolved,
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// The backend has no groups, or no way to change one in part.
+    Unsupported(&'static str),
+    /// A request failed.
+    Failed(ScimError),
+}
+
+/// Observe, plan, act: once.
+///
+/// # Errors
+/// When the API server does not take the write-ahead mark of a create.
+pub async fn step(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    desired: &DesiredGroup,
+    written: &mut Written,
+) -> Result<Applied, kube::Error> {
+    let side = connection.group_side();
+    match side.listed() {
+        Listed::Done => {}
+        Listed::NotYet => {
+            connection.ask_for_groups(pass.key.clone());
+            pass.context.wake_connection(&connection.key);
+            return Ok(Applied::Later);
+        }
+        Listed::Unsupported => {
+            return Ok(Applied::Unsupported("the backend offers no groups"));
+        }
+        Listed::Failed(why) => return Ok(Applied::Waiting(why)),
+    }
+    let written_down = &pass.before.applied_members;
+    if side.echo() == MembersEcho::Unknown && !written_down.is_empty() {
+        // Learned before a restart, and written down for want of anybody else who could tell.
+        side.set_echo(MembersEcho::NotReturned);
+    }
+    let candidates = match observe::candidates(pass, connection, ready, desired).await {
+        Ok(Some(candidates)) => candidates,
+        Ok(None) => {
+            pass.context.wake_connection(&connection.key);
+            let why = "a create may have been applied; the next listing of the backend tells";
+            return Ok(Applied::Waiting(why.into()));
+        }
+        Err(error) => return Ok(Applied::Failed(error)),
+    };
+    let spec = &pass.group.spec;
+    let adoption = &ready.spec.adoption.r#match;
+    let policy = AdoptionPolicy {
+        external_id: adoption.contains(&AdoptionMatch::ExternalId),
+        name: adoption.contains(&AdoptionMatch::DisplayName),
+        by_id: pass.adopts().is_some(),
+        explicit_external_id: spec.external_id.is_some(),
+    };
+    let mut identity = identify(&Wanted::from(desired), candidates, policy);
+    if let Identity::Ours(group) | Identity::Adopted(group) = &mut identity
+        && group.members.is_none()
+    {
+        match known_members(pass, connection, ready, group).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Applied::LookAgain),
+            Err(error) => return Ok(Applied::Failed(error)),
+        }
+    }
+    let newly = matches!(identity, Identity::Adopted(_)) && pass.recorded().is_none();
+    let Declared {
+        members,
+        on_their_way,
+    } = members::declared(pass, connection);
+    let resolved = group::resolve(members);
+    let knowledge = GroupKnowledge {
+        external_id_echoed: connection.groups_of(ready).external_id_echo()
+            == ExternalIdEcho::Echoed,
+        spec_changed: pass.spec_changed(),
+        members_changed: side.wanted_of(&pass.key) != Some(fingerprint(&resolved)),
+        applied: None,
+    };
+    let plan = plan_group(desired, &resolved, spec.membership, identity, knowledge);
+    if ready.spec.mode == Mode::DryRun
+        && !matches!(plan, GroupPlan::Noop(_) | GroupPlan::Blocked(_))
+    {
+        return Ok(Applied::Shown { plan, resolved });
+    }
+    match plan {
+        GroupPlan::Noop(group) => {
+            written.adopted |= newly;
+            pass.context.gathered(&pass.uid);
+            Ok(Applied::Done { group, resolved })
+        }
+        GroupPlan::Blocked(identity) => Ok(Applied::Blocked(identity)),
+        GroupPlan::Look(_) => Ok(Applied::LookAgain),
+        GroupPlan::Create if !connection.groups_of(ready).complete() => Ok(Applied::Waiting(
+            "the listing of the backend's groups is not complete; creating now could make a second one".into(),
+        )),
+        GroupPlan::Create => create(pass, connection, ready, desired, written).await,
+        GroupPlan::Update { .. } if !ready.patch => Ok(Applied::Unsupported(
+            "the backend offers no PATCH, and a group is never replaced whole",
+        )),
+        GroupPlan::Update {
+            group,
+            changes,
+            delta,
+            cause,
+        } => {
+            written.adopted |= newly;
+            written.drift |= cause == Cause::Drift;
+            let few = delta.add.len() < chunk_size(connection, ready);
+            if changes.is_empty()
+                && delta.remove.is_empty()
+                && few
+                && on_their_way
+                && pass.context.gathers(&pass.uid, super::GATHER)
+            {
+                return Ok(Applied::Gathering);
+            }
+            pass.context.gathered(&pass.uid);
+            let mut work = Work {
+                connection,
+                ready,
+                group,
+                written,
+            };
+            let done = work.carry_out(changes, delta).await;
+            let group = work.group;
+            Ok(match done {
+                Ok(None) => Applied::LookAgain,
+                Ok(Some(why)) => Applied::Refused {
+                    group,
+                    resolved,
+                    why,
+                },
+                Err(ScimError::NotFound) => {
+                    connection.groups_of(ready).remove(&group.id);
+                    Applied::LookAgain
+                }
+                // Changed under us: what we know of the group is old.
+                Err(ScimError::PreconditionFailed) => {
+                    match observe::look(connection, ready, &group.id).await {
+                        Ok(_) => Applied::LookAgain,
+                        Err(error) => Applied::Failed(error),
+                    }
+                }
+                Err(error) => {
+                    if error.possibly_applied() {
+                        forget_members(connection, ready, &group);
+                    }
+                    Applied::Failed(error)
+                }
+            })
+        }
+    }
+}
+
+/// What a lost answer leaves unknown. Where members are not returned what was written down still
+/// stands: to add somebody twice is better than to take somebody for removed.
+fn forget_members(connection: &Connection, ready: &Ready, group: &ObservedGroup) {
+    if connection.group_side().echo() == MembersEcho::NotReturned {
+        connection.groups_of(ready).put_assumed(group.clone());
+    } else {
+        connection.groups_of(ready).forget_members(&group.id);
+    }
+}
+
+/// Whether the members of a group are known, into the group; false when the group is gone. A backend
+/// that does not return them is believed what we have written down.
+async fn known_members(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    group: &mut ObservedGroup,
+) -> Result<bool, ScimError> {
+    if connection.group_side().echo() == MembersEcho::NotReturned {
+        group.members = Some(pass.before.applied_members.iter().cloned().collect());
+        connection.groups_of(ready).put(group.clone());
+        return Ok(true);
+    }
+    let Some(seen) = observe::look(connection, ready, &group.id).await? else {
+        return Ok(false);
+    };
+    *group = seen;
+    Ok(true)
+}
+
+/// Tells one set of wanted members from another, within one run of the operator.
+pub fn fingerprint(resolved: &Resolved) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    resolved.wanted.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn create(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    desired: &DesiredGroup,
+    written: &mut Written,
+) -> Result<Applied, kube::Error> {
+    let echo = || connection.groups_of(ready).external_id_echo();
+    let pilot = match echo() {
+        ExternalIdEcho::Unknown => Some(connection.pilot().await),
+        _ => None,
+    };
+    // As for users: where our mark on the group is no proof, the resource says what was begun.
+    let recognised = echo() == ExternalIdEcho::Echoed && desired.external_id == desired.own_mark;
+    let begun = names::creating_hash(&desired.display_name);
+    let mut marked = pass.begun_to_create().as_ref() == Some(&begun);
+    if !recognised && !marked {
+        report::mark_creating(pass, Some(begun)).await?;
+        marked = true;
+    }
+    // Without members: some servers ignore them here, and large lists are for PATCHes.
+    let created = ready
+        .client
+        .create(ResourceKind::Group, &group::create_body(desired, &[]))
+        .await;
+    let created = created.map(|created| {
+        let resource = created.resource.as_ref();
+        resource.and_then(|resource| ObservedGroup::read(resource, true))
+    });
+    if let Ok(Some(group)) = &created {
+        let mut groups = connection.groups_of(ready);
+        if group.external_id.is_none() {
+            groups.external_id_was_dropped();
+        }
+        groups.put(group.clone());
+    }
+    drop(pilot);
+    Ok(match created {
+        Ok(Some(_)) => {
+            written.created = true;
+            written.attributes.extend(["displayName".to_owned()]);
+            Applied::LookAgain
+        }
+        Ok(None) => {
+            connection
+                .group_side()
+                .doubt_create(&pass.uid, &desired.display_name);
+            Applied::LookAgain
+        }
+        Err(error) if error.possibly_applied() => {
+            connection
+                .group_side()
+                .doubt_create(&pass.uid, &desired.display_name);
+            Applied::Failed(error)
+        }
+        Err(error) => {
+            if marked {
+                report::mark_creating(pass, None).await?;
+            }
+            Applied::Failed(error)
+        }
+    })
+}
+
+/// The reason for `Synced`, from what was written.
+pub fn reason(written: &Written) -> Reason {
+    let Written {
+        created,
+        adopted,
+        drift,
+        attributes,
+        added,
+        removed,
+    } = written;
+    match () {
+        () if *created => Reason::Created,
+        () if *adopted => Reason::Adopted,
+        () if attributes.is_empty() && added + removed == 0 => Reason::UpToDate,
+        () if *drift => Reason::DriftCorrected,
+        () => Reason::Updated,
+    }
+}
+
+/// How long before a pass that gathers looks again.
+pub const GATHERING: Duration = Duration::from_millis(500);

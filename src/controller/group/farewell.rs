@@ -1,0 +1,210 @@
+//! A deleted ScimGroup: delete or leave the group, then let the resource go.
+
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+
+use crate::api::conditions::Reason;
+use crate::api::connection::Mode;
+use crate::api::group::GroupDeletionPolicy;
+use crate::api::{ANNOTATION_ABANDON, FINALIZER};
+use crate::controller::finalizer;
+use crate::controller::group::side::Listed;
+use crate::controller::group::{Pass, observe, report};
+use crate::controller::live::{Connection, Phase, Ready};
+use crate::controller::outcome;
+use crate::domain::group::{GroupFarewell, ObservedGroup, farewell_group};
+use crate::domain::names;
+use crate::scim::{ResourceKind, ScimError};
+use report::Report;
+
+/// Parts with a deleted group.
+///
+/// # Errors
+/// When the API server cannot be written to.
+pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Action, kube::Error> {
+    let group = pass.group;
+    if !group.finalizers().iter().any(|f| f == FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let abandoned = group.annotations().get(ANNOTATION_ABANDON);
+    if abandoned.is_some_and(|value| value == "true") {
+        let why = "released by annotation; the group was left as it is";
+        return release(pass, connection, "Abandoned", why).await;
+    }
+    let retained = group
+        .spec
+        .deletion_policy
+        .map_or(pass.before.adopted, |policy| {
+            policy == GroupDeletionPolicy::Retain
+        });
+    if retained {
+        let why = "deletionPolicy Retain: the group was left as it is";
+        return release(pass, connection, "Retained", why).await;
+    }
+    let wait = async |reason: Reason, why: &str| {
+        report::write(pass, connection, Report::waiting(pass, reason, why)).await?;
+        Ok(Action::await_change())
+    };
+    if group.spec.suspend {
+        let why = "deletion waits: spec.suspend leaves the group alone";
+        return wait(Reason::Suspended, why).await;
+    }
+    let Some(connection) = connection else {
+        let why = "deletion waits: the ScimConnection is gone; the annotation scim-operator.io/abandon=true releases this resource and leaves the group as it is";
+        return wait(Reason::ConnectionNotReady, why).await;
+    };
+    match connection.phase_for_group(&pass.key) {
+        Phase::Ready(ready) if ready.spec.mode == Mode::DryRun => {
+            let why = "deletion waits: the connection is in mode DryRun";
+            wait(Reason::DryRun, why).await
+        }
+        Phase::Ready(ready) => carry_out(pass, connection, &ready).await,
+        Phase::Starting => Ok(Action::await_change()),
+        Phase::NotReady(_) => {
+            let why = "deletion waits for the connection to be ready";
+            wait(Reason::ConnectionNotReady, why).await
+        }
+    }
+}
+
+async fn carry_out(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<Action, kube::Error> {
+    let found = match find(pass, connection, ready).await {
+        Ok(Found::One(group)) => Some(*group),
+        Ok(Found::Nobody) => None,
+        Ok(Found::NotYet) => {
+            // Without a recorded id only a listing can say whether there is a group.
+            connection.ask_for_groups(pass.key.clone());
+            pass.context.wake_connection(&connection.key);
+            return Ok(Action::await_change());
+        }
+        Ok(Found::Unclear(why)) => {
+            let report = Report::waiting(pass, Reason::Pending, why);
+            report::write(pass, Some(connection), report).await?;
+            connection.group_waits(pass.key.clone());
+            return Ok(Action::await_change());
+        }
+        Err(error) => return failed(pass, connection, ready, &error).await,
+    };
+    let plan = farewell_group(pass.group.spec.deletion_policy, pass.before.adopted, found);
+    let (result, reason, note) = match plan {
+        GroupFarewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
+        GroupFarewell::Delete(group) => {
+            let result = ready.client.delete(ResourceKind::Group, &group.id).await;
+            if result.is_ok() {
+                connection.groups_of(ready).remove(&group.id);
+            }
+            let note = "deletionPolicy Delete: the group was deleted";
+            (result, "Deleted", note)
+        }
+    };
+    match result {
+        Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
+        Err(error) => failed(pass, connection, ready, &error).await,
+    }
+}
+
+/// What the search for the group of a deleted resource came to.
+enum Found {
+    /// This one.
+    One(Box<ObservedGroup>),
+    /// There is none.
+    Nobody,
+    /// A listing has to tell.
+    NotYet,
+    /// A person has to say.
+    Unclear(&'static str),
+}
+
+/// The group that is certainly this resource's: by recorded id, by our own mark, or by what a create
+/// that was marked ahead had said.
+async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result<Found, ScimError> {
+    let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
+    let ours =
+        |group: &ObservedGroup| !names::is_mark_of_another(group.external_id.as_deref(), &mark);
+    match connection.group_side().listed() {
+        Listed::Unsupported => return Ok(Found::Nobody),
+        Listed::Done if connection.groups_of(ready).complete() => {}
+        _ => return Ok(Found::NotYet),
+    }
+    if let Some(id) = pass.recorded() {
+        let group = observe::by_id(connection, ready, id).await?;
+        if let Some(group) = group.filter(ours) {
+            return Ok(Found::One(Box::new(group)));
+        }
+    }
+    if !observe::settle_create(pass, connection, ready).await? {
+        return Ok(Found::NotYet);
+    }
+    let mut found = {
+        let groups = connection.groups_of(ready);
+        let marked = groups.by_external_id(&mark);
+        if marked.is_empty() {
+            observe::begun(pass, &groups)
+        } else {
+            marked
+        }
+    };
+    let explicit = pass.group.spec.external_id.as_deref();
+    found.retain(|group| match group.external_id.as_deref() {
+        None => true,
+        Some(other) if names::is_mark_of_another(Some(other), &mark) => false,
+        found => found == Some(&*mark) || found == explicit,
+    });
+    Ok(match (found.pop(), found.pop()) {
+        (Some(group), None) => Found::One(Box::new(group)),
+        (Some(_), Some(_)) => Found::Unclear(
+            "deletion waits: more than one group bears the mark of this resource; put the backend right, or release this resource by the annotation scim-operator.io/abandon=true",
+        ),
+        (None, _) if pass.before.id.is_some() && pass.recorded().is_none() => Found::Unclear(
+            "deletion waits: the group was recorded at another endpoint and is not found at this one; the annotation scim-operator.io/abandon=true releases this resource",
+        ),
+        (None, _) => Found::Nobody,
+    })
+}
+
+async fn failed(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    error: &ScimError,
+) -> Result<Action, kube::Error> {
+    if outcome::is_the_connections(error) {
+        if !connection.serves(ready) {
+            return Ok(Action::requeue(std::time::Duration::from_millis(50)));
+        }
+        connection.suspect();
+        pass.context.wake_connection(&connection.key);
+    } else {
+        let why = format!("deletion waits: {error}");
+        let report = Report::waiting(pass, Reason::Pending, why);
+        report::write(pass, Some(connection), report).await?;
+    }
+    Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
+}
+
+async fn release(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+    reason: &str,
+    note: &str,
+) -> Result<Action, kube::Error> {
+    if finalizer::release(&pass.context.client, pass.group).await? == finalizer::Ensured::Raced {
+        return Ok(Action::requeue(std::time::Duration::from_millis(100)));
+    }
+    tracing::info!(group = %pass.key, reason, "released");
+    let object = pass.group.object_ref(&());
+    pass.context
+        .events
+        .normal(object, reason, "Deprovision", note.to_owned());
+    if let Some(connection) = connection
+        && connection.note_group(&pass.key, None)
+    {
+        pass.context.recount(&connection.key);
+    }
+    pass.context.forget_group(&pass.uid);
+    Ok(Action::await_change())
+}

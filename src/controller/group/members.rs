@@ -1,0 +1,119 @@
+//! Who the members of a group are, and whether each has an account: from the watch of ScimUsers and
+//! from what their own reconciler last found. No request is made.
+
+use std::collections::HashSet;
+
+use kube::ResourceExt;
+use kube::core::SelectorExt;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::ScimUser;
+use crate::api::conditions::ConditionType as C;
+use crate::controller::group::Pass;
+use crate::controller::group::index::{named, selector};
+use crate::controller::index::Key;
+use crate::controller::live::{Connection, Outcome, State};
+use crate::domain::group::{Member, MemberPhase, MemberState};
+
+/// The members of a group.
+pub struct Declared {
+    /// Each once.
+    pub members: Vec<Member>,
+    /// Some of them will have an account soon: their first pass is not over.
+    pub on_their_way: bool,
+}
+
+/// The members that a group names or selects.
+pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
+    let mut seen = HashSet::new();
+    let mut members = Vec::new();
+    let mut on_their_way = false;
+    let mut add = |key: Key, user: Option<&ScimUser>| {
+        if !seen.insert(key.clone()) {
+            return;
+        }
+        let outcome = connection.outcome_of(&key);
+        let member = member(pass, &key, user, outcome.as_ref());
+        // A user that fails and is tried again by itself, or was not looked at yet.
+        on_their_way |= user.is_some()
+            && member.state.id.is_none()
+            && outcome.is_none_or(|o| o.state == State::Failing && !o.retry_on_listing);
+        members.push(member);
+    };
+    let context = pass.context;
+    for key in named(pass.group) {
+        let user = context
+            .users
+            .get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let user = user.filter(|user| belongs(pass, connection, user));
+        add(key, user.as_deref());
+    }
+    if let Some(selector) = selector(pass.group) {
+        for key in context.index(|index| index.members_of(&connection.key)) {
+            let user = context
+                .users
+                .get(&ObjectRef::new(&key.name).within(&key.namespace));
+            let chosen = user
+                .filter(|user| selector.matches(user.labels()) && belongs(pass, connection, user));
+            if let Some(user) = chosen {
+                add(key, Some(&user));
+            }
+        }
+    }
+    Declared {
+        members,
+        on_their_way,
+    }
+}
+
+/// Whether a user is one of this connection's, let in by it, and not on its way out.
+fn belongs(pass: &Pass<'_>, connection: &Connection, user: &ScimUser) -> bool {
+    user.metadata.deletion_timestamp.is_none()
+        && Key::connection_of(user) == connection.key
+        && pass.lets_in(&user.namespace().unwrap_or_default())
+}
+
+fn member(
+    pass: &Pass<'_>,
+    key: &Key,
+    user: Option<&ScimUser>,
+    outcome: Option<&Outcome>,
+) -> Member {
+    let condition = |kind: C, status: &str| {
+        let conditions = user.and_then(|u| u.status.as_ref()).map(|s| &s.conditions);
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|c| c.type_ == kind.as_str() && c.status == status)
+    };
+    // Before a user was looked at after a start, its status speaks, unless of another backend.
+    let recorded = || {
+        let status = user?.status.as_ref()?;
+        (status.endpoint_hash == pass.endpoint_hash)
+            .then(|| status.id.clone())
+            .flatten()
+    };
+    let id = match outcome {
+        Some(outcome) => outcome.id.clone(),
+        None => recorded(),
+    };
+    let invalid = match outcome {
+        Some(outcome) => outcome.state == State::Invalid,
+        None => condition(C::Valid, "False"),
+    };
+    let phase = match user {
+        None => MemberPhase::NotFound,
+        Some(_) if invalid => MemberPhase::Invalid,
+        Some(_) if id.is_some() => MemberPhase::Settled,
+        Some(_) => MemberPhase::Pending,
+    };
+    let state = MemberState {
+        id: id.filter(|_| user.is_some()),
+        phase,
+        archived: outcome.map_or_else(|| condition(C::Archived, "True"), |o| o.archived),
+    };
+    Member {
+        key: key.to_string(),
+        state,
+    }
+}

@@ -1,0 +1,233 @@
+//! What is known of a group at the backend. The mirror answers; a request is made to read members
+//! where they are not known, and to settle a doubt.
+
+use std::collections::BTreeSet;
+
+use kube::runtime::reflector::ObjectRef;
+
+use crate::controller::group::Pass;
+use crate::controller::index::Key;
+use crate::controller::live::{Connection, Ready};
+use crate::directory::{ExternalIdEcho, Groups, Known};
+use crate::domain::group::{DesiredGroup, MembersEcho, ObservedGroup};
+use crate::domain::identity::Candidates;
+use crate::domain::names::{self, fold_name};
+use crate::scim::{ErrorClass, ResourceKind, ScimError};
+
+/// The groups that could be this resource's; `None` while that cannot be told.
+///
+/// # Errors
+/// When a doubt cannot be settled because the request fails.
+pub async fn candidates(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    desired: &DesiredGroup,
+) -> Result<Option<Candidates<ObservedGroup>>, ScimError> {
+    let mut found = Candidates::default();
+    if let Some(id) = pass.recorded() {
+        found.recorded = by_id(connection, ready, id).await?;
+    }
+    if let Some(id) = pass.adopts() {
+        found.adopt = by_id(connection, ready, id).await?;
+    }
+    if !settle_create(pass, connection, ready).await? {
+        return Ok(None);
+    }
+    {
+        let groups = connection.groups_of(ready);
+        found.by_external_id = groups.by_external_id(&desired.external_id);
+        found.by_name = groups.by_name(&desired.display_name);
+        found.begun = begun(pass, &groups);
+    }
+    // Names of groups are not unique: one of the same name that another resource has is no obstacle.
+    let theirs = |group: &ObservedGroup| {
+        let mark = group.external_id.as_deref().unwrap_or_default();
+        mark != desired.external_id && resource_is_declared(pass, ready, mark)
+    };
+    found.by_name.retain(|group| !theirs(group));
+    found.orphaned = orphaned(pass, ready, &found);
+    found.held = held(pass, connection, &found);
+    Ok(Some(found))
+}
+
+/// The groups that bear the name by which a create was begun whose outcome is not recorded.
+pub fn begun(pass: &Pass<'_>, groups: &Groups) -> Vec<ObservedGroup> {
+    let Some(hash) = pass.begun_to_create() else {
+        return Vec::new();
+    };
+    let named = |name: &str| names::creating_hash(name) == hash;
+    groups.matching(|group| group.display_name.as_deref().is_some_and(named))
+}
+
+/// The ids among the candidates that other ScimGroups have recorded: one group is never two resources'.
+fn held(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    found: &Candidates<ObservedGroup>,
+) -> BTreeSet<String> {
+    let Candidates {
+        recorded,
+        adopt,
+        by_external_id,
+        begun,
+        by_name,
+        ..
+    } = found;
+    let open = adopt
+        .iter()
+        .chain(by_external_id)
+        .chain(begun)
+        .chain(by_name);
+    let mut ids: BTreeSet<String> = open.map(|group| group.id.clone()).collect();
+    if recorded.is_some() || ids.is_empty() {
+        return BTreeSet::new();
+    }
+    let known = connection.group_outcomes();
+    let mut others: BTreeSet<String> = BTreeSet::new();
+    for key in pass
+        .context
+        .groups_index(|index| index.groups_of(&connection.key))
+    {
+        if key == pass.key {
+            continue;
+        }
+        match known.get(&key) {
+            Some(outcome) => others.extend(outcome.id.clone()),
+            // Not looked at since the start: its status speaks.
+            None => others.extend(recorded_of(pass, &key)),
+        }
+    }
+    ids.retain(|id| others.contains(id));
+    ids
+}
+
+fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
+    let reference = ObjectRef::new(&key.name).within(&key.namespace);
+    let group = pass.context.groups.get(&reference)?;
+    let status = group.status.as_ref()?;
+    (status.endpoint_hash == pass.endpoint_hash)
+        .then(|| status.id.clone())
+        .flatten()
+}
+
+fn resource_is_declared(pass: &Pass<'_>, ready: &Ready, mark: &str) -> bool {
+    names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
+        let key = Key::new(namespace, name);
+        pass.context.groups_index(|index| index.is_declared(&key))
+    })
+}
+
+/// The marks among `found` that are our owner's, of resources that are declared no more.
+fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates<ObservedGroup>) -> BTreeSet<String> {
+    let groups = found.adopt.iter().chain(&found.by_name);
+    let marks = groups.filter_map(|group| group.external_id.as_deref());
+    let gone = marks.filter(|mark| {
+        names::resource_of_mark(&ready.owner_id, mark).is_some()
+            && !resource_is_declared(pass, ready, mark)
+    });
+    gone.map(str::to_owned).collect()
+}
+
+/// One group by id: from the mirror, or by GET where the mirror has a doubt.
+///
+/// # Errors
+/// When the GET fails for any reason but that the group is gone.
+pub async fn by_id(
+    connection: &Connection,
+    ready: &Ready,
+    id: &str,
+) -> Result<Option<ObservedGroup>, ScimError> {
+    let known = connection.groups_of(ready).by_id(id);
+    match known {
+        Known::Present(group) => Ok(Some(group)),
+        Known::Doubtful | Known::Unknown => look(connection, ready, id).await,
+    }
+}
+
+/// Reads a group, its members included.
+///
+/// # Errors
+/// When the GET fails for any reason but that the group is gone.
+pub async fn look(
+    connection: &Connection,
+    ready: &Ready,
+    id: &str,
+) -> Result<Option<ObservedGroup>, ScimError> {
+    match ready.client.get(ResourceKind::Group, id).await {
+        Ok(resource) => {
+            let side = connection.group_side();
+            let returned = side.echo() != MembersEcho::NotReturned;
+            let group = ObservedGroup::read(&resource, returned);
+            if let Some(group) = &group {
+                let seen = group.members.clone().unwrap_or_default();
+                side.set_echo(side.echo().saw(&seen));
+                connection.groups_of(ready).put(group.clone());
+            }
+            Ok(group)
+        }
+        Err(ScimError::NotFound) => {
+            connection.groups_of(ready).remove(id);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Settles whether a POST whose answer was lost was applied; false while that cannot be told (R04).
+///
+/// # Errors
+/// When the lookup fails in a way that may pass.
+pub async fn settle_create(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<bool, ScimError> {
+    // By the name that the POST said: the spec may say another one by now.
+    let Some(display_name) = connection.group_side().doubtful_create(&pass.uid) else {
+        return Ok(true);
+    };
+    let result = ready
+        .client
+        .find(ResourceKind::Group, "displayName", &display_name)
+        .await;
+    let told = match result {
+        Ok(resources) => {
+            let found: Vec<ObservedGroup> = resources
+                .iter()
+                .filter_map(|resource| ObservedGroup::read(resource, false))
+                .collect();
+            let named = |group: &&ObservedGroup| {
+                let name = group.display_name.as_deref().unwrap_or_default();
+                fold_name(name) == fold_name(&display_name)
+            };
+            // An answer full of other names is one to another question.
+            let told = found.is_empty() || found.iter().any(|group| named(&group));
+            let mut groups = connection.groups_of(ready);
+            for group in found.iter().filter(named) {
+                groups.put(group.clone());
+            }
+            if groups.external_id_echo() == ExternalIdEcho::Unknown
+                && found.iter().any(|group| named(&group))
+            {
+                groups.external_id_was_dropped();
+            }
+            told
+        }
+        Err(error)
+            if matches!(
+                error.class(),
+                ErrorClass::Rejected | ErrorClass::Unsupported | ErrorClass::Gone
+            ) =>
+        {
+            false
+        }
+        Err(error) => return Err(error),
+    };
+    if told {
+        connection.group_side().create_is_settled(&pass.uid);
+    } else {
+        connection.ask_for_groups(pass.key.clone());
+    }
+    Ok(told)
+}

@@ -1,0 +1,272 @@
+//! The only place that writes a group's status, and its events. `Ready` is summarised here, once;
+//! nothing is written when nothing changed.
+
+use std::sync::PoisonError;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use crate::api::common::PlanStatus;
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::group::MemberCounts;
+use crate::api::{ScimGroup, ScimGroupStatus};
+use crate::controller::group::Pass;
+use crate::controller::live::{Connection, GroupOutcome, State};
+use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
+use crate::domain::group::{MembersEcho, ObservedGroup, Resolved};
+
+/// Everything that status says of one pass.
+pub struct Report {
+    pub(super) id: Option<String>,
+    pub(super) adopted: bool,
+    pub(super) applied_members: Vec<String>,
+    pub(super) members: Option<MemberCounts>,
+    pub(super) unresolved: Vec<String>,
+    pub(super) plan: Option<PlanStatus>,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) state: State,
+    pub(super) retry_on_listing: bool,
+    pub(super) event: Option<(bool, &'static str, String)>,
+    /// The backend was brought in step with this generation.
+    pub(super) acted: bool,
+}
+
+impl Report {
+    pub(super) fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
+        Self {
+            id: pass.before.id.clone(),
+            adopted: pass.before.adopted,
+            applied_members: pass.before.applied_members.clone(),
+            members: pass.before.members,
+            unresolved: pass.before.unresolved.clone(),
+            plan: None,
+            verdicts,
+            state,
+            retry_on_listing: false,
+            event: None,
+            acted: false,
+        }
+    }
+
+    /// A broken rule: the backend never hears of it.
+    pub fn invalid(pass: &Pass<'_>, valid: Verdict) -> Self {
+        let (reason, message) = (valid.reason, valid.message.clone());
+        let ready = Verdict::no(C::Ready, Reason::Invalid, message.clone());
+        let verdicts = with_summary(vec![valid], ready, Outlook::Stuck);
+        let mut report = Self::base(pass, verdicts, State::Invalid);
+        report.event = Some((true, reason.as_str(), message));
+        report
+    }
+
+    /// `suspend: true`.
+    pub fn suspended(pass: &Pass<'_>) -> Self {
+        let why = "spec.suspend: the group is left alone";
+        let ready = Verdict::no(C::Ready, Reason::Suspended, why);
+        let verdicts = with_summary(Vec::new(), ready, Outlook::Settled);
+        Self::base(pass, verdicts, State::InStep)
+    }
+
+    /// The connection cannot be used.
+    pub fn connection_not_ready(pass: &Pass<'_>) -> Self {
+        let key = &pass.connection_key;
+        let why = format!("ScimConnection {key} is not ready; its conditions say why");
+        Self::waiting(pass, Reason::ConnectionNotReady, why)
+    }
+
+    /// Something has to happen first.
+    pub fn waiting(pass: &Pass<'_>, reason: Reason, why: impl Into<String>) -> Self {
+        let ready = Verdict::no(C::Ready, reason, why);
+        let verdicts = with_summary(Vec::new(), ready, Outlook::Moving);
+        Self::base(pass, verdicts, State::Failing)
+    }
+
+    pub(super) fn trouble(
+        pass: &Pass<'_>,
+        trouble: Vec<Verdict>,
+        ready: Verdict,
+        outlook: Outlook,
+    ) -> Self {
+        let mut verdicts = vec![accepted()];
+        verdicts.extend(trouble);
+        Self::base(pass, with_summary(verdicts, ready, outlook), State::Failing)
+    }
+
+    pub(super) fn seen(
+        &mut self,
+        connection: &Connection,
+        group: &ObservedGroup,
+        resolved: &Resolved,
+    ) {
+        let current = group.members.clone().unwrap_or_default();
+        self.members = Some(resolved.counted(&current));
+        self.unresolved.clone_from(&resolved.unresolved);
+        self.id = Some(group.id.clone());
+        self.applied_members = match connection.group_side().echo() {
+            // Nobody else could tell who was added.
+            MembersEcho::NotReturned => current.into_iter().collect(),
+            _ => Vec::new(),
+        };
+    }
+}
+
+pub(super) fn accepted() -> Verdict {
+    let why = "every rule of the profile is met";
+    Verdict::yes(C::Valid, Reason::Accepted, why)
+}
+
+/// Writes a report, if it differs from the last status.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+    report: Report,
+) -> Result<(), kube::Error> {
+    let Report {
+        id,
+        adopted,
+        applied_members,
+        members,
+        unresolved,
+        plan,
+        verdicts,
+        state,
+        retry_on_listing,
+        event,
+        acted,
+    } = report;
+    let found_here = id.is_some() && (id != pass.before.id || acted);
+    if let Some(connection) = connection {
+        let outcome = GroupOutcome {
+            state,
+            id: id.clone(),
+            retry_on_listing,
+        };
+        if connection.note_group(&pass.key, Some(outcome)) {
+            pass.context.recount(&connection.key);
+        }
+    }
+    let generation = pass.group.metadata.generation;
+    // What has an id is created; until then what was begun stays known.
+    let creating = pass.begun_to_create().filter(|_| !acted);
+    let next = ScimGroupStatus {
+        id,
+        creating,
+        endpoint_hash: if found_here {
+            pass.endpoint_hash.clone()
+        } else {
+            pass.before.endpoint_hash.clone()
+        },
+        observed_generation: generation,
+        synced_generation: if acted {
+            generation
+        } else {
+            pass.before.synced_generation
+        },
+        adopted,
+        members,
+        unresolved,
+        applied_members,
+        plan,
+        last_handled_reconcile_at: pass.request(),
+        conditions: merge(
+            &pass.before.conditions,
+            verdicts,
+            generation,
+            &Time(jiff::Timestamp::now()),
+        ),
+    };
+    let unchanged = next
+        == ScimGroupStatus {
+            creating: pass.begun_to_create(),
+            ..pass.before.clone()
+        };
+    if unchanged {
+        return Ok(());
+    }
+    let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next)});
+    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
+    let parameters = PatchParams::default();
+    match api
+        .patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
+        .await
+    {
+        Ok(_) => {}
+        // Deleted, or deleted and made anew, meanwhile: nothing is left to report on (R06).
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let news = summary(&pass.before) != summary(&next)
+        || event.as_ref().is_some_and(|(warning, ..)| !warning);
+    pass.context.group_status_written(&pass.uid, next);
+    if let (true, Some((warning, reason, text))) = (news, event) {
+        let object = pass.group.object_ref(&());
+        if warning {
+            pass.context
+                .events
+                .warning(object, reason, "Provision", text);
+        } else {
+            pass.context
+                .events
+                .normal(object, reason, "Provision", text);
+        }
+    }
+    Ok(())
+}
+
+/// Marks, or unmarks, that a create is begun whose group could not be recognised by externalId. In
+/// status, where nobody who may only write specs can forge it.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
+    let patch = json!({"metadata": {"uid": pass.uid}, "status": {"creating": creating}});
+    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
+    let parameters = PatchParams::default();
+    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
+        .await?;
+    let mut now = pass.creating.lock().unwrap_or_else(PoisonError::into_inner);
+    now.clone_from(&creating);
+    let status = ScimGroupStatus {
+        creating,
+        ..pass.before.clone()
+    };
+    pass.context.group_status_written(&pass.uid, status);
+    Ok(())
+}
+
+/// A merge patch leaves what it does not name: fields that are to go are named with null.
+fn whole(status: &ScimGroupStatus) -> serde_json::Value {
+    let ScimGroupStatus {
+        id,
+        creating,
+        endpoint_hash,
+        observed_generation,
+        synced_generation,
+        adopted,
+        members,
+        unresolved,
+        applied_members,
+        plan,
+        last_handled_reconcile_at,
+        conditions,
+    } = status;
+    let unresolved = (!unresolved.is_empty()).then_some(unresolved);
+    let applied_members = (!applied_members.is_empty()).then_some(applied_members);
+    json!({
+        "id": id, "creating": creating, "endpointHash": endpoint_hash, "observedGeneration": observed_generation,
+        "syncedGeneration": synced_generation, "adopted": adopted.then_some(true), "members": members,
+        "unresolved": unresolved, "appliedMembers": applied_members, "plan": plan,
+        "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
+    })
+}
+
+fn summary(status: &ScimGroupStatus) -> Vec<(&str, &str, &str, &str)> {
+    let conditions = status.conditions.iter();
+    conditions
+        .map(|c| (&*c.type_, &*c.status, &*c.reason, &*c.message))
+        .collect()
+}
