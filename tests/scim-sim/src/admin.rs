@@ -1,8 +1,8 @@
 //! `/_sim/`: the backend's own view, for demonstrations with curl. It needs no token.
 //!
 //! GET users, groups, requests, faults, dialect · POST users, faults, dialect · PUT token ·
-//! PATCH and DELETE users/{id} · DELETE requests. A POST of switches replaces all of them, so
-//! `{}` switches every fault off; a PATCH of a user is a JSON merge patch (RFC 7396).
+//! PATCH users/{id} and groups/{id} · DELETE users/{id}, requests. A POST of switches replaces all of
+//! them, so `{}` switches every fault off; a PATCH is a JSON merge patch (RFC 7396).
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -57,6 +57,10 @@ pub(crate) fn answer(shared: &Shared, method: &Method, path: &str, body: &Bytes)
         ("PATCH", "users", Some(id)) => parse::<Value>(body).and_then(|patch| {
             shared.edit(Resource::User, id, |user| merge(user, &patch));
             one_user(shared, id)
+        }),
+        ("PATCH", "groups", Some(id)) => parse::<Value>(body).and_then(|patch| {
+            let found = shared.edit(Resource::Group, id, |group| merge(group, &patch));
+            found.then_some(Value::Null).ok_or_else(not_found)
         }),
         ("DELETE", "users", Some(id)) => shared
             .remove(Resource::User, id)

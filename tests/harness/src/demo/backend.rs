@@ -62,6 +62,60 @@ impl Backend {
         Ok(())
     }
 
+    /// Every group, as it is stored.
+    pub async fn groups(&self) -> Result<Vec<Value>> {
+        let url = format!("{}/groups", self.admin);
+        let reply = self.http.get(url).send().await?.error_for_status()?;
+        Ok(reply.json().await?)
+    }
+
+    /// The userNames of a group's members, sorted.
+    pub async fn members(&self, display_name: &str) -> Result<Vec<String>> {
+        let accounts = self.accounts().await?;
+        let groups = self.groups().await?;
+        let group = groups.iter().find(|g| g["displayName"] == display_name);
+        let group = group.with_context(|| format!("the backend has no group {display_name}"))?;
+        let members = group["members"].as_array().into_iter().flatten();
+        let named = members.map(|member| {
+            let account = accounts.iter().find(|a| a["id"] == member["value"]);
+            account
+                .map_or("nobody", |a| text(&a["userName"]))
+                .to_owned()
+        });
+        let mut named: Vec<String> = named.collect();
+        named.sort();
+        Ok(named)
+    }
+
+    /// Empties a group, as somebody would in the backend's own pages.
+    pub async fn empty(&self, display_name: &str) -> Result<()> {
+        let groups = self.groups().await?;
+        let group = groups.iter().find(|g| g["displayName"] == display_name);
+        let id = group.and_then(|g| g["id"].as_str());
+        let id = id.with_context(|| format!("the backend has no group {display_name}"))?;
+        let url = format!("{}/groups/{id}", self.admin);
+        let change = json!({"members": []});
+        println!("> PATCH /_sim/groups/{id} {change}");
+        self.http
+            .patch(url)
+            .json(&change)
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(())
+    }
+
+    /// Shows every group as a line.
+    pub async fn show_groups(&self) -> Result<()> {
+        println!("> GET /_sim/groups");
+        println!("{:<19} MEMBERS", "DISPLAYNAME");
+        for group in self.groups().await? {
+            let name = text(&group["displayName"]);
+            println!("{name:<19} {}", self.members(name).await?.join(", "));
+        }
+        Ok(())
+    }
+
     /// From now on, only that token is accepted.
     pub async fn accept_only(&self, token: &str) -> Result<()> {
         println!("> PUT /_sim/token (the old one is refused from now on)");

@@ -1,4 +1,4 @@
-//! What the demo tells: declare, look, correct, drift, rotate, let go.
+//! What the demo tells: declare, look, correct, gather, drift, rotate, let go.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +19,7 @@ pub async fn tell(stage: &mut Stage) -> Result<()> {
     declare(stage).await?;
     look(stage).await?;
     correct(stage).await?;
+    gather(stage).await?;
     drift(stage).await?;
     rotate(stage).await?;
     let_go(stage).await
@@ -110,6 +111,41 @@ async fn correct(stage: &mut Stage) -> Result<()> {
         .await?;
     stage.wait(READY, &["scimuser/eve"]).await?;
     stage.backend.show().await
+}
+
+async fn gather(stage: &mut Stage) -> Result<()> {
+    const GROUP: &str = "scimgroup/engineering";
+    stage.step(
+        "A group: everyone who bears the label team=engineering, alan's archived account too.",
+    );
+    stage.here(&["apply", "-f", "examples/demo/groups"]).await?;
+    stage.wait(READY, &[GROUP]).await?;
+    stage.here(&["get", "scimgroups"]).await?;
+    stage.backend.show_groups().await?;
+
+    stage.step("eve joins by a label. Then somebody empties the group at the backend, and the next sync fills it.");
+    stage
+        .here(&["label", "scimuser/eve", "team=engineering"])
+        .await?;
+    let whole = ["ada", "alan", "eve", "grace"].map(|name| format!("{name}@example.com"));
+    is_made_of(stage, &whole).await?;
+    stage.backend.show_groups().await?;
+    stage.backend.empty("Engineering").await?;
+    stage.backend.show_groups().await?;
+    sync_now(stage).await?;
+    is_made_of(stage, &whole).await?;
+    stage.backend.show_groups().await?;
+    stage.wait(READY, &[GROUP]).await?;
+    stage.condition(GROUP, "Synced").await?;
+    stage.condition(GROUP, "MembersResolved").await.map(|_| ())
+}
+
+async fn is_made_of(stage: &Stage, members: &[String]) -> Result<()> {
+    eventually("the group has its members", DEADLINE, async || {
+        let found = stage.backend.members("Engineering").await?;
+        Ok((found == members).then_some(()))
+    })
+    .await
 }
 
 async fn drift(stage: &mut Stage) -> Result<()> {
