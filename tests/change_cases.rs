@@ -702,3 +702,109 @@ async fn one_account_is_never_two_peoples() -> Result<()> {
     ensure!(simulator.users().len() == 2);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_with_a_spelling_of_its_own_is_left_to_it() -> Result<()> {
+    let Scene {
+        mut rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    simulator
+        .faults()
+        .update(|f| f.canonical_phone_numbers = true);
+    rig.declare("ada", person("ada@example.com")).await?;
+    rig.settled("ada").await?;
+    let (_, reason, message) = rig.condition("ada", "Valid").await?;
+    ensure!(
+        reason == "AcceptedWithWarnings" && message.contains("phoneNumbers.mobile"),
+        "{reason}: {message}"
+    );
+    let mark = proxy.mark();
+    let version = rig.version("ada").await?;
+    for stamp in ["one", "two"] {
+        rig.sync(stamp).await?;
+    }
+    rig.operator.terminate(DEADLINE).await?;
+    rig.restart().await?;
+    rig.operator
+        .await_log("every user was looked at", DEADLINE)
+        .await?;
+    ensure!(
+        writes_since(&proxy, mark).is_empty() && rig.version("ada").await? == version,
+        "{:?}",
+        writes_since(&proxy, mark)
+    );
+    // Changed outside all the same, it is put right.
+    let id = simulator.users()[0]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    simulator.edit_user(&id, |user| {
+        user["phoneNumbers"][0]["value"] = json!("tel:+15550100");
+    });
+    rig.sync("three").await?;
+    rig.user_is("ada", "Synced", "True", "DriftCorrected")
+        .await?;
+    ensure!(
+        writes_since(&proxy, mark).len() <= 2,
+        "{:?}",
+        writes_since(&proxy, mark)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_mapping_keeps_managers_and_a_mark_that_cannot_change_keeps_nobody_in() -> Result<()>
+{
+    let Scene {
+        rig,
+        simulator,
+        proxy,
+    } = scene(json!({})).await?;
+    rig.declare("boss", person("boss@example.com")).await?;
+    rig.settled("boss").await?;
+    let mut spec = person("ada@example.com");
+    spec["enterprise"]["manager"] = json!({"userRef": {"name": "boss"}});
+    rig.declare("ada", spec).await?;
+    rig.settled("ada").await?;
+    let mark = proxy.mark();
+    let mapping = json!([{"attribute": "city", "path": "addresses[type eq \"work\"].locality"}]);
+    change_connection(&rig, json!({"attributeMapping": mapping})).await?;
+    rig.connection_is("Ready", "True", "Connected").await?;
+    rig.sync("mapped").await?;
+    rig.settled("ada").await?;
+    ensure!(
+        writes_since(&proxy, mark).is_empty(),
+        "a mapping that concerns nobody wrote {:?}",
+        writes_since(&proxy, mark)
+    );
+
+    // Taken over from a resource that is gone, and the backend forbids another mark.
+    rig.edit("boss", json!({"deletionPolicy": "Retain"}))
+        .await?;
+    rig.settled("boss").await?;
+    rig.delete("boss").await?;
+    let account = simulator
+        .user_by_name("boss@example.com")
+        .expect("retained");
+    let path = format!("/Users/{}", account["id"].as_str().unwrap_or_default());
+    let lie = scim_operator_harness::proxy::Canned::raw(
+        200,
+        "application/scim+json",
+        account.to_string(),
+    )?;
+    proxy.reply_next(Matcher::new(Method::PATCH, &path), lie);
+    rig.declare("chief", person("boss@example.com")).await?;
+    rig.settled("chief").await?;
+    ensure!(
+        simulator.user_by_name("boss@example.com").expect("there")["externalId"]
+            == account["externalId"]
+    );
+    rig.delete("chief").await?;
+    ensure!(
+        simulator.user_by_name("boss@example.com").expect("there")["active"] == false,
+        "let go with the mark of a resource that is gone"
+    );
+    Ok(())
+}

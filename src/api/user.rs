@@ -1,5 +1,7 @@
 //! `ScimUser`: one person, as SCIM's User resource spells it (RFC 7643 §4.1, §4.3).
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -329,6 +331,14 @@ pub struct ScimUserStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub managed_attributes: Vec<String>,
+    /// Attributes that the backend keeps in a spelling of its own, each with a hash of what was sent
+    /// and what came back: as long as both stay, nothing is written again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend(
+        "maxProperties" = 64,
+        "additionalProperties" = {"type": "string", "maxLength": 64}
+    ))]
+    pub respelled: BTreeMap<String, String>,
     /// What is still to be done; absent when nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,

@@ -1,5 +1,7 @@
 //! The only place that writes to the backend.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use serde_json::Value;
 
 use crate::api::common::PlanStatus;
@@ -28,8 +30,8 @@ pub enum Applied {
         reason: Reason,
         /// Attributes that were written.
         attributes: Vec<String>,
-        /// Those of them that the backend's own answer shows with another value.
-        unkept: Vec<String>,
+        /// Those that the backend shows with another value than the spec's.
+        differing: Vec<String>,
     },
     /// DryRun: the plan, for status.
     Shown {
@@ -67,10 +69,10 @@ pub async fn apply(
                 Reason::UpToDate
             };
             Applied::Done {
+                differing: names_of(settled_changes(desired, &account, ready)),
                 account,
                 reason,
                 attributes: Vec::new(),
-                unkept: Vec::new(),
             }
         }
         Plan::Blocked(identity) => Applied::Blocked(identity),
@@ -94,7 +96,7 @@ pub async fn apply(
                         pass.context.wake_users(waiting);
                     }
                     Applied::Done {
-                        unkept: names_of(settled_changes(desired, &after, ready)),
+                        differing: names_of(settled_changes(desired, &after, ready)),
                         account: after,
                         reason,
                         attributes: names_of(changes),
@@ -105,23 +107,14 @@ pub async fn apply(
                     Applied::LookAgain
                 }
                 // Changed under us: what we know of the account is old.
-                Err(error)
-                    if error == ScimError::PreconditionFailed
-                        || error.scim_type() == Some(ScimType::NoTarget) =>
-                {
-                    if pass
-                        .seen_stale
-                        .swap(true, std::sync::atomic::Ordering::Relaxed)
-                    {
-                        return Ok(Applied::Failed(error));
-                    }
+                Err(error) if is_stale(&error) && !pass.seen_stale.swap(true, Relaxed) => {
                     refresh(connection, ready, &account.id).await;
                     Applied::LookAgain
                 }
                 Err(error) => {
                     // A PATCH is one whole: what is refused beside it must not keep a leaver in.
-                    let refused =
-                        matches!(error.class(), ErrorClass::Conflict | ErrorClass::Rejected);
+                    let refused = is_stale(&error)
+                        || matches!(error.class(), ErrorClass::Conflict | ErrorClass::Rejected);
                     if refused
                         && changes.len() > 1
                         && changes.iter().any(archives)
@@ -134,6 +127,11 @@ pub async fn apply(
             }
         }
     })
+}
+
+/// Says that the account is not what it was when we last saw it.
+fn is_stale(error: &ScimError) -> bool {
+    *error == ScimError::PreconditionFailed || error.scim_type() == Some(ScimType::NoTarget)
 }
 
 fn names_of(changes: Vec<Change>) -> Vec<String> {
@@ -204,7 +202,7 @@ async fn create(
                 }
             };
             Ok(Applied::Done {
-                unkept: names_of(settled_changes(desired, &account, ready)),
+                differing: names_of(settled_changes(desired, &account, ready)),
                 account,
                 reason: Reason::Created,
                 attributes,
@@ -246,6 +244,7 @@ fn settled_changes(desired: &Desired, account: &Observed, ready: &Ready) -> Vec<
         managed: &managed,
         echoed: &empty,
         spec_changed: false,
+        respelled: &diff::NOTHING_RESPELLED,
     };
     diff::changes(desired, account, &ready.profile, knowledge)
 }

@@ -304,13 +304,17 @@ async fn bring_up(
     })?;
     let rebuilt = connection.client().is_none() || memory.built_from.as_ref() != Some(&built);
     if rebuilt {
-        let moved = memory.built_from.as_ref().is_some_and(|old| {
-            old.spec.endpoint != spec.endpoint
-                || old.spec.profile != spec.profile
-                || old.spec.attribute_mapping != spec.attribute_mapping
+        let old = memory.built_from.as_ref().map(|built| &built.spec);
+        let moved = old.is_some_and(|old| old.endpoint != spec.endpoint);
+        let reread = old.is_some_and(|old| {
+            old.profile != spec.profile || old.attribute_mapping != spec.attribute_mapping
         });
         if moved {
             connection.leave_backend();
+        } else if reread {
+            connection.read_anew();
+        }
+        if moved || reread {
             memory.listed = None;
         }
         // Another token, or another way there, may be offered other things.
@@ -342,6 +346,9 @@ async fn bring_up(
                 format!("{field}: {error}"),
             )]
         })?;
+        if context.is_stopping() {
+            return Err(vec![]);
+        }
         connection.set_client(client);
         memory.built_from = Some(built);
     }
@@ -356,7 +363,12 @@ async fn bring_up(
     let first = memory.listed.is_none();
     let mut wake = Woken::default();
     if due || asked || probe.listing {
-        wake = listing(connection, memory, &client, &profile, spec).await?;
+        let listed = listing(connection, memory, &client, &profile, spec).await;
+        wake = listed.inspect_err(|_| {
+            if asked {
+                connection.listing_failed();
+            }
+        })?;
     } else if rebuilt || probe.any || memory.failing_with.is_some() {
         client
             .list(ResourceKind::User, &ListQuery::first(1))
@@ -366,8 +378,14 @@ async fn bring_up(
     let has_groups = !context
         .groups_index(|index| index.groups_of(&connection.key))
         .is_empty();
-    if connection.group_side().asked() || (has_groups && (due || probe.listing)) {
-        wake.extend(list_groups(connection, memory, &client, spec).await?);
+    let groups_asked = connection.group_side().asked();
+    if groups_asked || (has_groups && (due || probe.listing)) {
+        let listed = list_groups(connection, memory, &client, spec).await;
+        wake.extend(listed.inspect_err(|_| {
+            if groups_asked {
+                connection.group_side().ask();
+            }
+        })?);
     }
     // Asked once the backend has answered, so that one that fails is asked for one thing only.
     if memory

@@ -1,5 +1,7 @@
 //! A deleted ScimUser: archive, delete or leave the account, then let the resource go.
 
+use std::time::Duration;
+
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
@@ -16,7 +18,7 @@ use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Farewell};
-use crate::scim::{ListQuery, ResourceKind, ScimError};
+use crate::scim::{ErrorClass, ListQuery, ResourceKind, ScimError};
 
 /// Parts with a deleted user.
 ///
@@ -134,7 +136,7 @@ async fn carry_out(
             pass.context.wake_connection(&connection.key);
             return Ok(Action::await_change());
         }
-        Err(error) => return outcome::farewell_failed(pass, connection, ready, &error).await,
+        Err(error) => return farewell_failed(pass, connection, ready, &error).await,
     }
     let account = match find(pass, connection, ready).await {
         Ok(Found::One(account)) => Some(*account),
@@ -142,12 +144,12 @@ async fn carry_out(
         Ok(Found::Unclear(why)) => {
             // Letting go now could leave a leaver in.
             let ready = Verdict::no(C::Ready, Reason::Pending, why);
-            let report = Report::waiting_for_deletion(pass, ready);
+            let report = Report::deletion_needs_a_person(pass, ready);
             report::write(pass, Some(connection), report).await?;
             connection.wait(pass.key.clone());
             return Ok(Action::await_change());
         }
-        Err(error) => return outcome::farewell_failed(pass, connection, ready, &error).await,
+        Err(error) => return farewell_failed(pass, connection, ready, &error).await,
     };
     let (result, reason, note) = match plan::farewell(policy, account) {
         Farewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
@@ -164,7 +166,34 @@ async fn carry_out(
     };
     match result {
         Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
-        Err(error) => outcome::farewell_failed(pass, connection, ready, &error).await,
+        Err(error) => farewell_failed(pass, connection, ready, &error).await,
+    }
+}
+
+/// Archives the account of a resource that stays, but whose spec breaks some rule: what is wrong with a
+/// telephone number must not keep a leaver in.
+///
+/// # Errors
+/// When a request fails.
+pub async fn archive_now(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<(), ScimError> {
+    if pass.recorded().is_none() && !connection.directory_of(ready).complete() {
+        return Ok(());
+    }
+    match find(pass, connection, ready).await? {
+        Found::One(account) if account.active != Some(false) => {
+            match act::archive(connection, ready, &account).await {
+                Err(ScimError::NotFound) => {
+                    connection.directory_of(ready).remove(&account.id);
+                    Ok(())
+                }
+                result => result,
+            }
+        }
+        Found::One(_) | Found::Nobody | Found::Unclear(_) => Ok(()),
     }
 }
 
@@ -190,8 +219,17 @@ async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result
             account = observe::look(connection, ready, id).await?;
         }
         match account {
-            // An id means nothing at another backend: the mark of another resource betrays a stranger.
-            Some(account) if names::is_mark_of_another(account.external_id.as_deref(), &mark) => {}
+            // Taken over from a resource that is gone it may bear that one's mark for good.
+            Some(account)
+                if account.external_id.as_deref().is_some_and(|other| {
+                    names::is_mark_of_another(Some(other), &mark)
+                        && !observe::is_orphaned(pass, ready, other)
+                }) =>
+            {
+                return Ok(Found::Unclear(
+                    "deletion waits: the account bears the mark of another resource or operator; the annotation scim-operator.io/abandon=true releases this resource and leaves the account as it is",
+                ));
+            }
             Some(account) => return Ok(Found::One(Box::new(account))),
             // A gateway answers 404 as well: only a backend that lists its users is believed.
             None => {
@@ -231,6 +269,41 @@ async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result
     }
 }
 
+/// A deletion whose request failed.
+///
+/// # Errors
+/// When the API server does not take the status.
+async fn farewell_failed(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    error: &ScimError,
+) -> Result<Action, kube::Error> {
+    if error.class() == ErrorClass::Closed {
+        return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    if outcome::is_the_connections(error) {
+        if !connection.serves(ready) {
+            return Ok(Action::requeue(Duration::from_millis(50)));
+        }
+        connection.suspect();
+        pass.context.wake_connection(&connection.key);
+        return Ok(Action::requeue(pass.context.next_wait(&pass.uid)));
+    }
+    let ready = Verdict::no(
+        C::Ready,
+        Reason::Pending,
+        format!("deletion waits: {error}"),
+    );
+    report::write(
+        pass,
+        Some(connection),
+        Report::waiting_for_deletion(pass, ready),
+    )
+    .await?;
+    Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
+}
+
 async fn release(
     pass: &Pass<'_>,
     connection: Option<&Connection>,
@@ -239,7 +312,7 @@ async fn release(
 ) -> Result<Action, kube::Error> {
     use kube::Resource;
     if finalizer::release(&pass.context.client, pass.user).await? == finalizer::Ensured::Raced {
-        return Ok(Action::requeue(std::time::Duration::from_millis(100)));
+        return Ok(Action::requeue(Duration::from_millis(100)));
     }
     tracing::info!(user = %pass.key, reason, "released");
     pass.context.events.normal(

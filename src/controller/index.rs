@@ -60,6 +60,8 @@ struct Facts {
     user_name: String,
     rank: Rank,
     manager: Option<Key>,
+    /// The id that its status records, of whichever backend.
+    recorded: Option<String>,
 }
 
 /// The index. Every change returns the users whose own outcome may change by it.
@@ -69,6 +71,7 @@ pub struct Index {
     claims: HashMap<(Key, String), BTreeSet<Rank>>,
     reports: HashMap<Key, HashSet<Key>>,
     members: HashMap<Key, HashSet<Key>>,
+    recorders: HashMap<String, HashSet<Key>>,
     listed: Option<HashSet<Key>>,
 }
 
@@ -119,6 +122,7 @@ impl Index {
             connection: Key::connection_of(user),
             user_name: fold_user_name(&user.spec.user_name),
             rank: (created, key.clone()),
+            recorded: user.status.as_ref().and_then(|status| status.id.clone()),
             manager: manager.map(|r| {
                 Key::new(
                     r.namespace.clone().unwrap_or_else(|| key.namespace.clone()),
@@ -126,10 +130,15 @@ impl Index {
                 )
             }),
         };
-        if self.facts.get(&key) == Some(&facts) {
-            return Vec::new();
+        self.record(&key, facts.recorded.as_ref());
+        if let Some(known) = self.facts.get_mut(&key) {
+            known.recorded.clone_from(&facts.recorded);
+            if *known == facts {
+                return Vec::new();
+            }
         }
         let mut woken = self.remove(&key);
+        self.record(&key, facts.recorded.as_ref());
         let claim = self
             .claims
             .entry((facts.connection.clone(), facts.user_name.clone()))
@@ -157,6 +166,7 @@ impl Index {
 
     /// A user is gone.
     pub fn remove(&mut self, key: &Key) -> Vec<Key> {
+        self.record(key, None);
         let Some(facts) = self.facts.remove(key) else {
             return Vec::new();
         };
@@ -217,6 +227,29 @@ impl Index {
     /// Whether there is such a user, be it on its way out.
     pub fn is_declared(&self, key: &Key) -> bool {
         self.facts.contains_key(key)
+    }
+
+    /// Notes which id a user's status records now.
+    fn record(&mut self, key: &Key, id: Option<&String>) {
+        let before = self.facts.get(key).and_then(|facts| facts.recorded.clone());
+        if let Some(before) = before
+            && let Some(keys) = self.recorders.get_mut(&before)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.recorders.remove(&before);
+            }
+        }
+        if let Some(id) = id {
+            let keys = self.recorders.entry(id.clone()).or_default();
+            keys.insert(key.clone());
+        }
+    }
+
+    /// The users whose status records an id, of whichever backend.
+    pub fn recorders_of(&self, id: &str) -> Vec<Key> {
+        let keys = self.recorders.get(id).into_iter().flatten();
+        keys.cloned().collect()
     }
 
     /// The users whose manager is `key`.

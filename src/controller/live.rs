@@ -161,6 +161,7 @@ pub struct Connection {
     left_behind: Mutex<Users>,
     groups: GroupSide,
     outcomes: Mutex<HashMap<Key, Outcome>>,
+    holders: Mutex<HashMap<String, Key>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
     waiting: Mutex<Woken>,
     /// Those that only a listing can help.
@@ -191,6 +192,7 @@ impl Connection {
             left_behind: Mutex::default(),
             groups: GroupSide::default(),
             outcomes: Mutex::default(),
+            holders: Mutex::default(),
             group_outcomes: Mutex::default(),
             waiting: Mutex::default(),
             waiting_for_listing: Mutex::default(),
@@ -307,6 +309,13 @@ impl Connection {
         self.backend.load(Ordering::Acquire)
     }
 
+    /// Forgets what accounts looked like: they were read by another profile.
+    pub fn read_anew(&self) {
+        let mut directory = lock(&self.directory);
+        *directory = Users::default();
+        self.backend.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Forgets everything about a backend that is left.
     pub fn leave_backend(&self) {
         let mut directory = lock(&self.directory);
@@ -336,6 +345,16 @@ impl Connection {
     /// Notes how a user came out; true when that changes the counts.
     pub fn note(&self, user: &Key, outcome: Option<Outcome>) -> bool {
         let mut outcomes = lock(&self.outcomes);
+        let mut holders = lock(&self.holders);
+        if let Some(old) = outcomes.get(user).and_then(|old| old.id.as_ref())
+            && holders.get(old) == Some(user)
+        {
+            holders.remove(old);
+        }
+        if let Some(id) = outcome.as_ref().and_then(|outcome| outcome.id.as_ref()) {
+            holders.insert(id.clone(), user.clone());
+        }
+        drop(holders);
         match outcome {
             Some(outcome) if outcomes.get(user) == Some(&outcome) => false,
             Some(outcome) => outcomes.insert(user.clone(), outcome).is_none_or(|_| true),
@@ -371,13 +390,9 @@ impl Connection {
         lock(&self.outcomes).get(user).cloned()
     }
 
-    /// The ids that other users have, among those whose last outcome is known.
-    pub fn ids_of_others(&self, user: &Key) -> HashSet<String> {
-        let outcomes = lock(&self.outcomes);
-        let others = outcomes.iter().filter(|(key, _)| *key != user);
-        others
-            .filter_map(|(_, outcome)| outcome.id.clone())
-            .collect()
+    /// The user whose account has that id, by its last outcome.
+    pub fn holder_of(&self, id: &str) -> Option<Key> {
+        lock(&self.holders).get(id).cloned()
     }
 
     /// Forgets which ids users have, since they were another backend's.
@@ -385,6 +400,7 @@ impl Connection {
         for outcome in lock(&self.outcomes).values_mut() {
             outcome.id = None;
         }
+        lock(&self.holders).clear();
         for outcome in lock(&self.group_outcomes).values_mut() {
             outcome.id = None;
         }
@@ -412,6 +428,11 @@ impl Connection {
     /// The outcome of the POST is known.
     pub fn create_is_settled(&self, uid: &str) {
         lock(&self.doubtful_creates).remove(uid);
+    }
+
+    /// The listing that was asked for did not come about.
+    pub fn listing_failed(&self) {
+        *lock(&self.relist) = true;
     }
 
     /// Asks for a listing, for a user who waits for it.

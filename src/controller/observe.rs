@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Ready};
 use crate::controller::user::Pass;
-use crate::directory::{Known, Users};
+use crate::directory::{ExternalIdEcho, Known, Users};
 use crate::domain::identity::Candidates;
 use crate::domain::names::{self, fold_user_name};
 use crate::domain::observed::Observed;
@@ -92,7 +92,12 @@ pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
     };
     // The spec may say another name by now, so that only the hash finds it.
     let named = |name: &str| names::creating_hash(name) == hash;
-    directory.matching(|account| account.user_name.as_deref().is_some_and(named))
+    // Where marks come back, an account without one is not what we created.
+    let echoed = directory.external_id_echo() == ExternalIdEcho::Echoed;
+    directory.matching(|account| {
+        account.user_name.as_deref().is_some_and(named)
+            && (account.external_id.is_some() || !echoed)
+    })
 }
 
 /// The ids among the candidates that other users have recorded: one account is never two people's.
@@ -118,17 +123,21 @@ fn held(
     if recorded.is_some() || ids.is_empty() {
         return BTreeSet::new();
     }
-    let mut others = connection.ids_of_others(&pass.key);
-    for key in pass
-        .context
-        .index(|index| index.members_of(&connection.key))
-    {
-        // Not looked at since the start: its status speaks.
-        if key != pass.key && connection.outcome_of(&key).is_none() {
-            others.extend(recorded_of(pass, &key));
-        }
-    }
-    ids.retain(|id| others.contains(id));
+    let others = |id: &str| {
+        let holder = connection.holder_of(id);
+        let recorded = pass.context.index(|index| index.recorders_of(id));
+        let mut keys = holder.into_iter().chain(recorded);
+        keys.any(|key| {
+            // The last outcome of another, or, before it was looked at, what its status says.
+            let known = connection.outcome_of(&key).map(|outcome| outcome.id);
+            key != pass.key
+                && pass
+                    .context
+                    .index(|index| index.is_member_of(&key, &connection.key))
+                && known.unwrap_or_else(|| recorded_of(pass, &key)).as_deref() == Some(id)
+        })
+    };
+    ids.retain(|id| others(id));
     ids
 }
 
@@ -144,15 +153,19 @@ fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
 
 /// The marks among `found` that are our owner's, of resources that are declared no more.
 fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates<Observed>) -> BTreeSet<String> {
-    let accounts = found.adopt.iter().chain(&found.by_name);
+    let accounts = found.recorded.iter().chain(&found.adopt);
+    let accounts = accounts.chain(&found.by_name);
     let marks = accounts.filter_map(|account| account.external_id.as_deref());
-    let gone = marks.filter(|mark| {
-        names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
-            let key = Key::new(namespace, name);
-            !pass.context.index(|index| index.is_declared(&key))
-        })
-    });
+    let gone = marks.filter(|mark| is_orphaned(pass, ready, mark));
     gone.map(str::to_owned).collect()
+}
+
+/// Whether a mark is our owner's, of a resource that is declared no more.
+pub fn is_orphaned(pass: &Pass<'_>, ready: &Ready, mark: &str) -> bool {
+    names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
+        let key = Key::new(namespace, name);
+        !pass.context.index(|index| index.is_declared(&key))
+    })
 }
 
 /// Settles whether a POST whose answer was lost was applied; false while that cannot be told (R02).

@@ -1,6 +1,7 @@
 //! What became of a pass, in words: the conditions and events of each way that a plan can end, and
 //! when to come back. The writing itself is `report`'s.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
@@ -9,10 +10,11 @@ use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
 use crate::controller::index::Key;
-use crate::controller::live::{Connection, Outcome, Ready, State};
+use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::report::{Report, archived_before, archived_seen, note, write};
 use crate::controller::user::Pass;
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
+use crate::domain::diff;
 use crate::domain::identity::Identity;
 use crate::domain::observed::Observed;
 use crate::domain::validate::Valid;
@@ -106,13 +108,30 @@ pub async fn applied(
             account,
             reason,
             attributes,
-            unkept,
+            differing,
         } => {
+            let respelled = diff::respelled(&valid.desired, &account, &differing);
+            let accepted = if respelled.is_empty() {
+                accepted
+            } else {
+                let names: Vec<&str> = respelled.keys().map(String::as_str).collect();
+                let why = format!(
+                    "the backend keeps a spelling of its own of {}",
+                    names.join(", ")
+                );
+                let mut all = valid.warnings.clone();
+                all.push(why);
+                Verdict::yes(C::Valid, Reason::AcceptedWithWarnings, all.join("; "))
+            };
             let done_by = Done {
                 account,
                 reason,
                 attributes,
-                unkept,
+                unkept: differing
+                    .into_iter()
+                    .filter(|name| diff::matters(name))
+                    .collect(),
+                respelled,
             };
             let report = done(pass, end, accepted, done_by);
             // Not archived as told, or not reactivated: tried again soon, not at the next listing only.
@@ -186,6 +205,7 @@ struct Done {
     reason: Reason,
     attributes: Vec<String>,
     unkept: Vec<String>,
+    respelled: BTreeMap<String, String>,
 }
 
 fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report {
@@ -200,7 +220,9 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
         reason,
         attributes,
         unkept,
+        respelled,
     } = done;
+    let manager_waits = pending_manager.is_some();
     let wanted_active = valid.desired.active;
     let stays_archived = wanted_active && account.active == Some(false);
     let stays_active = !wanted_active && account.active == Some(true);
@@ -310,18 +332,24 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
         )),
     };
     let mut managed: Vec<String> = valid.desired.attributes.keys().cloned().collect();
+    let manager = "manager".to_owned();
+    if manager_waits && pass.before.managed_attributes.contains(&manager) {
+        // Ours still, though it is not known at the moment who it is to be.
+        managed.push(manager);
+    }
     managed.sort();
     Report {
         outcome: Outcome {
             state: outlook.state(),
             id: Some(account.id.clone()),
             archived: is_archived,
-            retry_on_listing: stays_archived || !unkept.is_empty(),
+            retry_on_listing: stays_archived || stays_active,
             retry_soon: stays_archived || stays_active,
         },
         id: Some(account.id),
         endpoint_hash: pass.endpoint_hash.clone(),
         profile_hash: Some(profile_hash.to_owned()),
+        respelled,
         managed,
         plan: None,
         verdicts: with_summary(vec![accepted, synced, archived], ready, outlook),
@@ -447,39 +475,4 @@ fn trouble(
     let mut report = Report::base(pass, with_summary(verdicts, ready, outlook), State::Failing);
     report.acted = false;
     report
-}
-
-/// A deletion whose request failed.
-///
-/// # Errors
-/// When the API server does not take the status.
-pub async fn farewell_failed(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    ready: &Ready,
-    error: &ScimError,
-) -> Result<Action, kube::Error> {
-    if error.class() == ErrorClass::Closed {
-        return Ok(Action::requeue(Duration::from_millis(50)));
-    }
-    if is_the_connections(error) {
-        if !connection.serves(ready) {
-            return Ok(Action::requeue(Duration::from_millis(50)));
-        }
-        connection.suspect();
-        pass.context.wake_connection(&connection.key);
-        return Ok(Action::requeue(pass.context.next_wait(&pass.uid)));
-    }
-    let ready = Verdict::no(
-        C::Ready,
-        Reason::Pending,
-        format!("deletion waits: {error}"),
-    );
-    write(
-        pass,
-        Some(connection),
-        Report::waiting_for_deletion(pass, ready),
-    )
-    .await?;
-    Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
 }

@@ -1,6 +1,7 @@
 //! The only place that writes a user's status, and its events. `Ready` is summarised here, once;
 //! nothing is written when nothing changed.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,6 +24,7 @@ pub struct Report {
     pub(super) id: Option<String>,
     pub(super) endpoint_hash: Option<String>,
     pub(super) profile_hash: Option<String>,
+    pub(super) respelled: BTreeMap<String, String>,
     pub(super) managed: Vec<String>,
     pub(super) plan: Option<PlanStatus>,
     pub(super) verdicts: Vec<Verdict>,
@@ -52,6 +54,7 @@ impl Report {
             id: pass.before.id.clone(),
             endpoint_hash: pass.before.endpoint_hash.clone(),
             profile_hash: pass.before.profile_hash.clone(),
+            respelled: pass.before.respelled.clone(),
             managed: pass.before.managed_attributes.clone(),
             plan: None,
             verdicts,
@@ -97,15 +100,18 @@ impl Report {
 
     /// A deletion that cannot be carried out yet.
     pub fn waiting_for_deletion(pass: &Pass<'_>, ready: Verdict) -> Self {
-        let mut report = Self::base(
-            pass,
-            with_summary(
-                archived_before(pass).into_iter().collect(),
-                ready,
-                Outlook::Moving,
-            ),
-            State::Failing,
-        );
+        Self::deletion(pass, ready, Outlook::Moving)
+    }
+
+    /// A deletion that waits for a human.
+    pub fn deletion_needs_a_person(pass: &Pass<'_>, ready: Verdict) -> Self {
+        Self::deletion(pass, ready, Outlook::Stuck)
+    }
+
+    fn deletion(pass: &Pass<'_>, ready: Verdict, outlook: Outlook) -> Self {
+        let archived = archived_before(pass).into_iter().collect();
+        let verdicts = with_summary(archived, ready, outlook);
+        let mut report = Self::base(pass, verdicts, State::Failing);
         report.acted = false;
         report
     }
@@ -189,6 +195,7 @@ pub async fn write(
         id,
         endpoint_hash,
         profile_hash,
+        respelled,
         managed,
         plan,
         verdicts,
@@ -213,6 +220,7 @@ pub async fn write(
             pass.before.synced_generation
         },
         profile_hash,
+        respelled,
         managed_attributes: managed,
         plan,
         last_handled_reconcile_at: pass.request(),
@@ -231,7 +239,7 @@ pub async fn write(
     if unchanged {
         return Ok(());
     }
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next)});
+    let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next, &pass.before)});
     let api: Api<ScimUser> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
     match api
         .patch_status(
@@ -282,7 +290,7 @@ pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<
 }
 
 /// A merge patch leaves what it does not name: fields that are to go are named with null.
-fn whole(status: &ScimUserStatus) -> serde_json::Value {
+fn whole(status: &ScimUserStatus, before: &ScimUserStatus) -> serde_json::Value {
     let ScimUserStatus {
         id,
         endpoint_hash,
@@ -290,15 +298,28 @@ fn whole(status: &ScimUserStatus) -> serde_json::Value {
         observed_generation,
         synced_generation,
         profile_hash,
+        respelled,
         managed_attributes,
         plan,
         last_handled_reconcile_at,
         conditions,
     } = status;
     let managed = (!managed_attributes.is_empty()).then_some(managed_attributes);
+    // A merge patch merges maps: names that are to go are named with null.
+    let mut spelled: serde_json::Map<String, serde_json::Value> = before
+        .respelled
+        .keys()
+        .map(|name| (name.clone(), serde_json::Value::Null))
+        .collect();
+    spelled.extend(
+        respelled
+            .iter()
+            .map(|(name, hash)| (name.clone(), json!(hash))),
+    );
+    let respelled = (!spelled.is_empty()).then_some(spelled);
     json!({
         "id": id, "endpointHash": endpoint_hash, "creating": creating, "observedGeneration": observed_generation, "syncedGeneration": synced_generation,
-        "profileHash": profile_hash, "managedAttributes": managed,
+        "profileHash": profile_hash, "respelled": respelled, "managedAttributes": managed,
         "plan": plan, "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
     })
 }

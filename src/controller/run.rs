@@ -363,6 +363,7 @@ async fn namespaces(
     let watch = watcher(Api::<Namespace>::all(client), watcher::Config::default())
         .default_backoff()
         .modify(|n| n.managed_fields_mut().clear())
+        .reflect(writer)
         .inspect(|event| match event {
             // A pass may have run on what the store had before this listing was whole.
             Ok(watcher::Event::InitDone) => {
@@ -372,7 +373,6 @@ async fn namespaces(
             Err(error) => tracing::warn!(%error, "the watch of Namespaces was interrupted"),
             _ => {}
         })
-        .reflect(writer)
         .touched_objects();
     let mut watch = std::pin::pin!(watch);
     while let Some(namespace) = watch.next().await {

@@ -24,7 +24,6 @@ use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
-use crate::scim::ScimError;
 
 /// What one pass works on.
 pub struct Pass<'a> {
@@ -142,15 +141,24 @@ async fn work(
             } else {
                 Reason::SpecInvalid
             };
-            if (!spec.active || expired)
-                && ready.spec.mode == Mode::Enforce
-                && let Err(error) = archive_all_the_same(pass, connection, ready).await
-            {
-                return outcome::farewell_failed(pass, connection, ready, &error).await;
-            }
+            let archive = !spec.active || expired;
+            let archived = if archive && ready.spec.mode == Mode::Enforce {
+                farewell::archive_now(pass, connection, ready).await
+            } else {
+                Ok(())
+            };
             let valid = Verdict::no(C::Valid, reason, sentence(&violations));
             let action = pass.stop(Some(connection), valid).await?;
-            return Ok(wake_at_expiry(action, expires_in));
+            return match archived {
+                Ok(()) => Ok(wake_at_expiry(action, expires_in)),
+                Err(error) => {
+                    if outcome::is_the_connections(&error) && connection.serves(ready) {
+                        connection.suspect();
+                        pass.context.wake_connection(&connection.key);
+                    }
+                    Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
+                }
+            };
         }
     };
     let allowed = |namespace: &str| {
@@ -177,10 +185,11 @@ async fn work(
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
-    let mut applied = step(pass, connection, ready, &valid).await?;
+    let manager_pending = manager.as_ref().is_some_and(|manager| manager.id.is_none());
+    let mut applied = step(pass, connection, ready, &valid, manager_pending).await?;
     if let Applied::LookAgain = applied {
         // The backend said that the name is taken, and the account is in the directory now.
-        applied = step(pass, connection, ready, &valid).await?;
+        applied = step(pass, connection, ready, &valid, manager_pending).await?;
     }
     if let Applied::Failed(error) = &applied
         && outcome::is_the_connections(error)
@@ -198,26 +207,6 @@ async fn work(
     };
     let action = outcome::applied(pass, connection, end, applied).await?;
     Ok(wake_at_expiry(action, expires_in))
-}
-
-/// Archives the account of a spec that says so and breaks some rule besides: what is wrong with a
-/// telephone number must not keep a leaver in.
-async fn archive_all_the_same(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    ready: &Ready,
-) -> Result<(), ScimError> {
-    let Some(id) = pass.recorded() else {
-        return Ok(());
-    };
-    let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
-    let account = observe::by_id(connection, ready, id).await?;
-    match account.filter(|a| !names::is_mark_of_another(a.external_id.as_deref(), &mark)) {
-        Some(account) if account.active != Some(false) => {
-            act::archive(connection, ready, &account).await
-        }
-        _ => Ok(()),
-    }
 }
 
 fn wake_at_expiry(action: Action, expires_in: Option<jiff::SignedDuration>) -> Action {
@@ -245,6 +234,7 @@ async fn step(
     connection: &Connection,
     ready: &Ready,
     valid: &Valid,
+    manager_pending: bool,
 ) -> Result<Applied, kube::Error> {
     let spec = &pass.user.spec;
     let candidates = match observe::candidates(pass, connection, ready, &valid.desired).await {
@@ -266,7 +256,11 @@ async fn step(
     };
     let recorded = pass.recorded().is_some();
     let identity = identify(&Wanted::from(&valid.desired), candidates, policy);
-    let managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
+    let mut managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
+    if manager_pending {
+        // Named and not known at the moment: the one that is written stays until then.
+        managed.remove("manager");
+    }
     let spec_changed = pass.before.synced_generation != pass.user.metadata.generation
         || pass.before.profile_hash.as_ref() != Some(&ready.profile_hash)
         || !recorded;
@@ -275,6 +269,7 @@ async fn step(
         managed: &managed,
         echoed: &echoed,
         spec_changed,
+        respelled: &pass.before.respelled,
     };
     let adopted = matches!(identity, Identity::Adopted(_)) && !recorded;
     let plan = plan(&valid.desired, identity, &ready.profile, knowledge);
@@ -324,7 +319,9 @@ impl Pass<'_> {
     pub fn adopts(&self) -> Option<&str> {
         let id = self.user.spec.adopt.as_ref()?.id.as_str();
         let known = self.before.id.as_deref();
-        (self.recorded().is_none() && known != Some(id)).then_some(id)
+        let edited = self.before.synced_generation != self.user.metadata.generation;
+        let open = known.is_none() || (self.recorded().is_none() && known != Some(id) && edited);
+        open.then_some(id)
     }
 
     /// Whether the conditions already speak of this generation.

@@ -35,6 +35,37 @@ pub struct Knowledge<'a> {
     pub echoed: &'a BTreeSet<String>,
     /// The spec has changed since it was last in step.
     pub spec_changed: bool,
+    /// What the backend is known to spell its own way (`status.respelled`), as [`spelling`] hashes it.
+    pub respelled: &'a BTreeMap<String, String>,
+}
+
+/// Nothing is known to be spelled another way.
+pub static NOTHING_RESPELLED: BTreeMap<String, String> = BTreeMap::new();
+
+/// What was sent and what came back of one attribute, hashed, since both are personal data.
+pub fn spelling(sent: &Value, back: &Value) -> String {
+    super::names::short_hash(&json!([sent, back]).to_string())
+}
+
+/// The attributes that a backend answered with another value than was sent, and that matter little
+/// enough to be left so: a telephone number in another notation is no reason to write it for ever.
+/// Which account it is, and whether its person may sign in, is.
+pub fn respelled(
+    desired: &Desired,
+    after: &Observed,
+    differing: &[String],
+) -> BTreeMap<String, String> {
+    let harmless = differing.iter().filter(|name| !matters(name));
+    let hashed = harmless.filter_map(|name| {
+        let (sent, back) = (desired.attributes.get(name)?, after.attributes.get(name)?);
+        Some((name.clone(), spelling(sent, back)))
+    });
+    hashed.collect()
+}
+
+/// Whether a backend has to keep an attribute exactly as it was sent.
+pub fn matters(attribute: &str) -> bool {
+    matches!(attribute, "active" | "userName")
 }
 
 /// The changes that bring `observed` to `desired`. An attribute that neither the spec nor we ever
@@ -50,6 +81,12 @@ pub fn changes(
         let wanted = desired.attributes.get(name);
         let sight = Sight::of(&attribute.path, observed, profile, knowledge);
         let seen = observed.attributes.get(name);
+        if let (Some(wanted), Some(seen)) = (wanted, seen)
+            && !matters(name)
+            && knowledge.respelled.get(name) == Some(&spelling(wanted, seen))
+        {
+            continue;
+        }
         let to = match (wanted, seen) {
             (Some(wanted), Some(seen))
                 if same(

@@ -57,10 +57,10 @@ proptest! {
         let observed = Observed::read(&body, &profile).unwrap();
         let managed: BTreeSet<String> = old.attributes.keys().cloned().collect();
         let all: BTreeSet<String> = profile.iter().map(|(name, _)| name.to_owned()).collect();
-        let changes = diff::changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &all, spec_changed: true });
+        let changes = diff::changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &all, spec_changed: true, respelled: &diff::NOTHING_RESPELLED });
         let settled = diff::assume(&observed, &changes, &new, &profile);
         let managed: BTreeSet<String> = new.attributes.keys().cloned().collect();
-        let rest = diff::changes(&new, &settled, &profile, Knowledge { managed: &managed, echoed: &all, spec_changed: false });
+        let rest = diff::changes(&new, &settled, &profile, Knowledge { managed: &managed, echoed: &all, spec_changed: false, respelled: &diff::NOTHING_RESPELLED });
         prop_assert!(rest.is_empty(), "{rest:?}");
         // And GET, merge, PUT ends in the same state as the patch.
         diff::merge_into(&mut body, &changes);

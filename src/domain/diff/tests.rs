@@ -73,6 +73,7 @@ fn operations(
         managed: &managed,
         echoed: &echoed,
         spec_changed: true,
+        respelled: &NOTHING_RESPELLED,
     };
     let changes = changes(new, &observed, profile, knowledge);
     let message = serde_json::to_value(patch(&changes, new, &observed, profile)).unwrap();
@@ -312,6 +313,7 @@ fn blind_operations(
         managed,
         echoed: &echoed,
         spec_changed: true,
+        respelled: &NOTHING_RESPELLED,
     };
     let observed = seen(&body, &profile);
     let changes = changes(new, &observed, &profile, knowledge);
@@ -435,6 +437,7 @@ fn what_comes_back_without_its_element_is_added_with_all_that_is_desired_of_it()
         managed: &managed,
         echoed: &echoed,
         spec_changed: false,
+        respelled: &NOTHING_RESPELLED,
     };
     let drift = changes(&both, &observed, &profile, knowledge);
     assert_eq!(drift.len(), 1, "primary does not show, so it is no drift");
@@ -475,6 +478,7 @@ fn drifted(desired: &Desired, spec_changed: bool, change: impl Fn(&mut Value)) -
         managed: &managed,
         echoed: &echoed,
         spec_changed,
+        respelled: &NOTHING_RESPELLED,
     };
     changes(desired, &seen(&body, &profile), &profile, knowledge)
         .into_iter()
@@ -735,6 +739,7 @@ fn what_is_ours_is_set_or_cleared_and_what_is_not_is_left() {
             managed: &managed,
             echoed: &echoed,
             spec_changed,
+            respelled: &NOTHING_RESPELLED,
         };
         let observed = seen(&resource(&title(backend), &profile), &profile);
         let got: Vec<_> = changes(&title(spec), &observed, &profile, knowledge)
@@ -816,6 +821,7 @@ fn a_merge_keeps_what_is_foreign_and_drops_meta() {
         managed: &managed,
         echoed: &echoed,
         spec_changed: true,
+        respelled: &NOTHING_RESPELLED,
     };
     merge_into(&mut body, &changes(&new, &observed, &rfc(), knowledge));
     let expected = json!({
@@ -895,6 +901,7 @@ fn a_merge_drops_what_described_the_former_manager() {
             managed: &managed,
             echoed: &echoed,
             spec_changed: true,
+            respelled: &NOTHING_RESPELLED,
         };
         let observed = seen(&body, &rfc());
         merge_into(&mut body, &changes(&wanted, &observed, &rfc(), knowledge));
@@ -920,6 +927,7 @@ fn what_is_assumed_is_told_without_a_version() {
         managed: &managed,
         echoed: &echoed,
         spec_changed: true,
+        respelled: &NOTHING_RESPELLED,
     };
     let after = assume(
         &observed,
@@ -938,4 +946,49 @@ fn what_is_assumed_is_told_without_a_version() {
         extra: BTreeSet::new(),
     };
     assert_eq!(after, expected);
+}
+
+#[test]
+fn what_a_backend_spells_its_own_way_is_left_so_while_both_stay() {
+    let profile = rfc();
+    let phone = "phoneNumbers.work";
+    let desired = wanted(&[
+        (phone, json!("+44 20 7946 0000")),
+        ("title", json!("Countess")),
+    ]);
+    let spelled = |number: &str| {
+        let mut observed = seen(&resource(&desired, &profile), &profile);
+        observed.attributes.insert(phone.into(), json!(number));
+        observed
+    };
+    let after = spelled("tel:+44-20-7946-0000");
+    let left = respelled(&desired, &after, &[phone.to_owned(), "active".to_owned()]);
+    assert_eq!(
+        left.keys().collect::<Vec<_>>(),
+        [phone],
+        "whether somebody may sign in matters"
+    );
+    assert!(!left[phone].contains("44"), "no value is kept in status");
+    let managed = names(&desired);
+    let differs = |desired: &Desired, observed: &Observed| -> Vec<String> {
+        let knowledge = Knowledge {
+            managed: &managed,
+            echoed: &managed,
+            spec_changed: false,
+            respelled: &left,
+        };
+        let changes = changes(desired, observed, &profile, knowledge);
+        changes.into_iter().map(|change| change.attribute).collect()
+    };
+    assert!(differs(&desired, &after).is_empty(), "as it was answered");
+    assert_eq!(
+        differs(&desired, &spelled("+1 555 0100")),
+        [phone],
+        "changed outside"
+    );
+    let other = wanted(&[
+        (phone, json!("+44 20 7946 0001")),
+        ("title", json!("Countess")),
+    ]);
+    assert_eq!(differs(&other, &after), [phone], "changed in the spec");
 }

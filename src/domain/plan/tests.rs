@@ -51,6 +51,7 @@ fn planned(desired: &Desired, identity: Identity<Observed>, spec_changed: bool) 
         managed: &all,
         echoed: &all,
         spec_changed,
+        respelled: &diff::NOTHING_RESPELLED,
     };
     plan(desired, identity, &profile(), knowledge)
 }
@@ -193,6 +194,7 @@ fn the_cause_of_an_update_is_told_apart() {
             managed,
             echoed: &echoed,
             spec_changed,
+            respelled: &diff::NOTHING_RESPELLED,
         };
         let desired = wanted(true, "Dr");
         match plan(&desired, identity, &profile(), knowledge) {

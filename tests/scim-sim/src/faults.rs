@@ -78,6 +78,8 @@ pub struct Faults {
     pub wrong_types: bool,
     /// userName is stored in lower case.
     pub lowercase_user_name: bool,
+    /// Telephone numbers are kept as `tel:` URIs.
+    pub canonical_phone_numbers: bool,
     /// userName is compared case-sensitively, in filters and for uniqueness.
     pub case_sensitive_user_name: bool,
     /// Archived users answer 404 and are not listed; PATCH still reaches them.

@@ -126,7 +126,7 @@ proptest! {
         let observed = seen(&resource(&desired, &profile), &profile);
         prop_assert_eq!(&observed.attributes, &desired.attributes);
         let (managed, echoed) = (names(&desired), everything(&profile));
-        let knowledge = Knowledge { managed: &managed, echoed: &echoed, spec_changed };
+        let knowledge = Knowledge { managed: &managed, echoed: &echoed, spec_changed, respelled: &NOTHING_RESPELLED };
         prop_assert_eq!(changes(&desired, &observed, &profile, knowledge), vec![]);
     }
 
@@ -142,10 +142,10 @@ proptest! {
         let mut observed = seen(&resource(&old, &profile), &profile);
         observed.attributes.retain(|name, _| echoed.contains(name));
         let managed = names(&old);
-        let first = changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed });
+        let first = changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed, respelled: &NOTHING_RESPELLED });
         let after = assume(&observed, &first, &new, &profile);
         let managed = names(&new);
-        let rest = changes(&new, &after, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: false });
+        let rest = changes(&new, &after, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: false, respelled: &NOTHING_RESPELLED });
         prop_assert_eq!(rest, vec![]);
     }
 
@@ -161,7 +161,7 @@ proptest! {
         let mut put = patched.clone();
         let observed = seen(&patched, &profile);
         let (managed, echoed) = (names(&old), everything(&profile));
-        let changes = changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: true });
+        let changes = changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: true, respelled: &NOTHING_RESPELLED });
         apply(&patch(&changes, &new, &observed, &profile), &mut patched);
         merge_into(&mut put, &changes);
         let after = assume(&observed, &changes, &new, &profile);
@@ -195,7 +195,7 @@ proptest! {
         }
         let observed = seen(&view, &profile);
         let managed = names(&old);
-        let changes = changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: true });
+        let changes = changes(&new, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: true, respelled: &NOTHING_RESPELLED });
         let patch = patch(&changes, &new, &observed, &profile);
         prop_assert_eq!(patch.is_empty(), changes.is_empty());
         apply_where(&patch, &mut kept, |_, _| true);
@@ -216,7 +216,7 @@ proptest! {
         let mut body = resource(&theirs, &profile);
         let observed = seen(&body, &profile);
         let (none, echoed) = (BTreeSet::new(), everything(&profile));
-        let changes = changes(&ours, &observed, &profile, Knowledge { managed: &none, echoed: &echoed, spec_changed });
+        let changes = changes(&ours, &observed, &profile, Knowledge { managed: &none, echoed: &echoed, spec_changed, respelled: &NOTHING_RESPELLED });
         prop_assert!(changes.iter().all(|change| ours.attributes.contains_key(&change.attribute)));
         apply(&patch(&changes, &ours, &observed, &profile), &mut body);
         for (name, value) in &theirs.attributes {
@@ -237,7 +237,7 @@ proptest! {
         let observed = seen(&body, &profile);
         let nothing = wanted(&[]);
         let (managed, echoed) = (names(&ours), everything(&profile));
-        let changes = changes(&nothing, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: true });
+        let changes = changes(&nothing, &observed, &profile, Knowledge { managed: &managed, echoed: &echoed, spec_changed: true, respelled: &NOTHING_RESPELLED });
         apply(&patch(&changes, &nothing, &observed, &profile), &mut body);
         let left = seen(&body, &profile);
         for name in theirs.attributes.keys().filter(|name| !ours.attributes.contains_key(*name)) {

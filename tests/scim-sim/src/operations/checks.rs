@@ -20,7 +20,10 @@ pub(super) fn normalize(
     document: &mut Map<String, Value>,
 ) -> Result<(), ScimError> {
     match resource {
-        Resource::User => lower_user_name(context, document),
+        Resource::User => {
+            lower_user_name(context, document);
+            canonical_phone_numbers(context, document);
+        }
         Resource::Group => {
             let listed = document
                 .get("members")
@@ -31,6 +34,23 @@ pub(super) fn normalize(
         }
     }
     Ok(())
+}
+
+/// Some servers keep telephone numbers in a notation of their own (RFC 3966).
+pub(super) fn canonical_phone_numbers(context: &Context<'_>, document: &mut Map<String, Value>) {
+    if !context.faults.canonical_phone_numbers {
+        return;
+    }
+    let numbers = document
+        .get_mut("phoneNumbers")
+        .and_then(Value::as_array_mut);
+    for number in numbers.into_iter().flatten() {
+        if let Some(Value::String(text)) = number.get_mut("value")
+            && !text.starts_with("tel:")
+        {
+            *text = format!("tel:{}", text.replace(' ', "-"));
+        }
+    }
 }
 
 /// Some servers keep userName in lower case only.

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::checks::{check, check_precondition, conflict, lower_user_name, namesake, normalize};
+use super::checks::{
+    canonical_phone_numbers, check, check_precondition, conflict, lower_user_name, namesake,
+    normalize,
+};
 use super::{Context, Outcome, members, stamp};
 use crate::ReactivationReply;
 use crate::error::ScimError;
@@ -122,6 +125,7 @@ pub(super) fn patch(
     if resource == Resource::User {
         document.entry("active").or_insert(Value::Bool(false));
         lower_user_name(context, &mut document);
+        canonical_phone_numbers(context, &mut document);
     }
     members::deduplicate(&mut document);
     rules::check(resource, &document, context.dialect).map_err(|violation| {
