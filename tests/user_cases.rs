@@ -73,6 +73,17 @@ async fn an_invalid_user_names_every_violation_and_the_backend_never_hears_of_it
         "the backend heard of an invalid user"
     );
     rig.edit("eve", json!({"preferredLanguage": "en-us", "displayName": null, "name": {"familyName": "Sample"}, "addresses": [{"type": "work", "country": "us"}]})).await?;
+    // As a person, or a pipeline, waits for it.
+    rig.plane
+        .kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "--timeout=60s",
+            "scimuser/eve",
+            "-n",
+            "identity",
+        ])
+        .await?;
     rig.settled("eve").await?;
     let account = simulator
         .user_by_name("eve@example.com")
