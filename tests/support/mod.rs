@@ -2,6 +2,8 @@
 //! binary under the chart's ServiceAccount, a SCIM backend behind a recording proxy.
 #![allow(dead_code)] // Each test binary uses its own part.
 
+pub mod groups;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -164,7 +166,8 @@ impl Rig {
         self.user_is(name, "Ready", "True", "Synced").await
     }
 
-    fn told<T>(&self, result: Result<T>) -> Result<T> {
+    /// An error with the end of the operator's log, which mostly says why.
+    pub fn told<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|e| {
             let log = self.operator.log();
             let tail: Vec<&str> = log.lines().rev().take(25).collect();
@@ -281,9 +284,13 @@ impl Backend {
     }
 
     pub async fn users(&self) -> Result<Vec<Value>> {
+        self.listed("Users").await
+    }
+
+    async fn listed(&self, endpoint: &str) -> Result<Vec<Value>> {
         let reply = self
             .http
-            .get(format!("{}/Users?count=5000", self.base))
+            .get(format!("{}/{endpoint}?count=5000", self.base))
             .bearer_auth(&self.token)
             .send()
             .await?;
@@ -309,10 +316,14 @@ impl Backend {
     }
 
     pub async fn patch(&self, id: &str, operations: Value) -> Result<()> {
+        self.patch_at(&format!("Users/{id}"), operations).await
+    }
+
+    async fn patch_at(&self, path: &str, operations: Value) -> Result<()> {
         let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
         let request = self
             .http
-            .patch(format!("{}/Users/{id}", self.base))
+            .patch(format!("{}/{path}", self.base))
             .bearer_auth(&self.token);
         let reply = request
             .header("content-type", "application/scim+json")
@@ -350,8 +361,12 @@ impl Backend {
     }
 
     pub async fn remove(&self, id: &str) -> Result<()> {
+        self.remove_at(&format!("Users/{id}")).await
+    }
+
+    async fn remove_at(&self, path: &str) -> Result<()> {
         self.http
-            .delete(format!("{}/Users/{id}", self.base))
+            .delete(format!("{}/{path}", self.base))
             .bearer_auth(&self.token)
             .send()
             .await?
