@@ -332,7 +332,8 @@ impl Default for Limits {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Dialect {
-    /// Whether PATCH is used; `Disabled` falls back to GET, merge, PUT.
+    /// Whether PATCH is used; `Disabled` falls back to GET, merge, PUT for users. A group is never
+    /// replaced whole, so that groups need PATCH.
     pub patch: Feature,
     /// Whether Bulk is used.
     pub bulk: Feature,
@@ -389,6 +390,10 @@ pub struct ScimConnectionStatus {
     /// The generation that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// Which backend `capabilities` speaks of: a hash of the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub endpoint_hash: Option<String>,
     /// What the backend says it can do, and what was learned of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<CapabilitiesStatus>,

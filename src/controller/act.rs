@@ -163,7 +163,7 @@ async fn create(
     // A crash between POST and status write is healed by our mark on the account. Where it may not
     // come back, or is one that others may have too, the resource itself says what was begun.
     let recognised = echo() == ExternalIdEcho::Echoed && desired.external_id == desired.own_mark;
-    let begun = names::creating_hash(&desired.user_name);
+    let begun = names::creating_hash(&desired.user_name, pass.endpoint_hash.as_deref());
     let mut marked = pass.begun_to_create().as_ref() == Some(&begun);
     if !recognised && !marked {
         report::mark_creating(pass, Some(begun)).await?;

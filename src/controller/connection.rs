@@ -95,6 +95,9 @@ pub async fn reconcile(
         connection_status::report(&object, &context, &connection, &mut memory, Run::Listing)
             .await?;
     }
+    if memory.built_from.is_none() {
+        connection_status::remember(&object, &connection);
+    }
     let suspected = connection.suspected();
     let wait = memory
         .not_before
@@ -142,7 +145,10 @@ pub async fn reconcile(
             memory.failing_with = None;
             context.wake(wake.clone());
             let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
-            let wait = listing_wait(&memory, &object.spec).saturating_sub(since);
+            let mut wait = listing_wait(&memory, &object.spec).saturating_sub(since);
+            if let Some((_, at)) = memory.groups_again {
+                wait = wait.min(at.saturating_duration_since(Instant::now()));
+            }
             Action::requeue(wait.max(Duration::from_millis(200)))
         }
         Err(trouble) => {
@@ -378,8 +384,11 @@ async fn bring_up(
     let has_groups = !context
         .groups_index(|index| index.groups_of(&connection.key))
         .is_empty();
-    let groups_asked = connection.group_side().asked();
-    if groups_asked || (has_groups && (due || probe.listing)) {
+    let now = Instant::now();
+    let again = memory.groups_again.map(|(_, at)| at <= now);
+    let groups_asked = again != Some(false) && connection.group_side().asked();
+    let groups_due = probe.listing || again.unwrap_or(due);
+    if groups_asked || (has_groups && groups_due) {
         let listed = list_groups(connection, memory, &client, spec).await;
         wake.extend(listed.inspect_err(|_| {
             if groups_asked {

@@ -15,6 +15,8 @@ use crate::controller::context::Context;
 use crate::controller::live::{Connection, Memory, Phase, State};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
+use crate::domain::group::{MembersEcho, Removal};
+use crate::domain::names;
 
 /// What a run of the connection came to.
 #[derive(Clone, Copy)]
@@ -27,6 +29,23 @@ pub enum Run<'a> {
     Suspended,
     /// Something is in the way.
     Down(&'a Trouble),
+}
+
+/// Takes up what was learned of this backend before a restart, so that nothing is tried again that once
+/// went wrong.
+pub fn remember(object: &ScimConnection, connection: &Connection) {
+    let Some(status) = &object.status else {
+        return;
+    };
+    let here = names::endpoint_hash(&object.spec.endpoint);
+    if let (Some(capabilities), true) = (
+        &status.capabilities,
+        status.endpoint_hash.as_ref() == Some(&here),
+    ) {
+        let side = connection.group_side();
+        side.set_removal(Removal::parse(&capabilities.member_removal));
+        side.set_echo(MembersEcho::parse(&capabilities.members));
+    }
 }
 
 /// Writes the status, if it differs from the last.
@@ -55,10 +74,16 @@ pub async fn report(
     }
     let verdicts = verdicts(object, memory, run);
     let now = Time(jiff::Timestamp::now());
+    let here = Some(names::endpoint_hash(&object.spec.endpoint));
     let next = ScimConnectionStatus {
         observed_generation: object.meta().generation,
+        endpoint_hash: here.clone(),
         capabilities: memory.discovery.as_ref().map_or(
-            before.capabilities.clone(),
+            // What was said of another backend is not said of this one.
+            before
+                .capabilities
+                .clone()
+                .filter(|_| before.endpoint_hash == here),
             |(discovery, _)| {
                 let capabilities = &discovery.capabilities;
                 Some(CapabilitiesStatus {

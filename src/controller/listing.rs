@@ -14,7 +14,7 @@ use crate::domain::group::ObservedGroup;
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::profile::Profile;
-use crate::scim::{Client, ErrorClass, ListingOptions, ResourceKind, ScimError, list_all};
+use crate::scim::{Client, ListingOptions, ResourceKind, ScimError, list_all};
 
 /// Lists the users, and says who has to look.
 ///
@@ -101,37 +101,43 @@ pub async fn list_groups(
         groups.extend(page.iter().filter_map(|r| ObservedGroup::read(r, false)))
     })
     .await;
-    let mut woken = connection.listing_done();
     let listing = match result {
         Ok(listing) => listing,
         Err(ScimError::NotImplemented) => {
             side.set_listed(Listed::Unsupported);
-            return Ok(woken);
+            return Ok(connection.listing_done());
         }
-        Err(error)
-            if matches!(
-                error.class(),
-                ErrorClass::Rejected | ErrorClass::Transient | ErrorClass::Gone
-            ) =>
-        {
+        // A token that is refused, or a backend that is not there, is everybody's trouble.
+        Err(
+            error @ (ScimError::Unauthorized
+            | ScimError::Connect(_)
+            | ScimError::AddressRefused
+            | ScimError::Closed),
+        ) => return Err(trouble(&error)),
+        Err(error) => {
             side.set_listed(Listed::Failed(format!(
                 "the groups cannot be listed: {error}"
             )));
-            sooner(memory, spec);
-            return Ok(woken);
+            groups_again(memory, spec);
+            return Ok(connection.listing_done());
         }
-        Err(error) => return Err(trouble(&error)),
     };
+    if !side.stamps_are_trusted() {
+        groups.iter_mut().for_each(|group| group.stamp = None);
+    }
     let difference = side.mirror().finish_listing(mark, groups, listing.complete);
     side.set_listed(Listed::Done);
-    if !listing.complete {
-        sooner(memory, spec);
+    if listing.complete {
+        memory.groups_again = None;
+    } else {
+        groups_again(memory, spec);
     }
     let changed: HashSet<&String> = difference
         .changed
         .iter()
         .chain(&difference.missing)
         .collect();
+    let mut woken = connection.listing_done();
     let outcomes = connection.group_outcomes();
     let touched = outcomes.iter().filter(|(_, o)| {
         o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
@@ -145,6 +151,13 @@ fn sooner(memory: &mut Memory, spec: &ScimConnectionSpec) {
     let row = memory.incomplete.0;
     let wait = crate::domain::retry::backoff(row, interval(spec), jitter());
     memory.incomplete = (row + 1, Some(wait));
+}
+
+/// Has the groups, and only them, listed again before the interval is over, ever less so.
+fn groups_again(memory: &mut Memory, spec: &ScimConnectionSpec) {
+    let row = memory.groups_again.map_or(0, |(row, _)| row);
+    let wait = crate::domain::retry::backoff(row, interval(spec), jitter());
+    memory.groups_again = Some((row + 1, Instant::now() + wait));
 }
 
 fn interval(spec: &ScimConnectionSpec) -> Duration {

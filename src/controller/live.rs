@@ -119,6 +119,8 @@ pub struct Memory {
     pub listed: Option<Instant>,
     /// Incomplete listings in a row, and how long the next one waits because of them.
     pub incomplete: (u32, Option<std::time::Duration>),
+    /// Group listings that failed in a row, and when the next one is tried.
+    pub groups_again: Option<(u32, Instant)>,
     /// When the last complete listing ended, for status.
     pub last_full_sync: Option<jiff::Timestamp>,
     /// What the last listing came to.

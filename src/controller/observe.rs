@@ -91,7 +91,8 @@ pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
         return Vec::new();
     };
     // The spec may say another name by now, so that only the hash finds it.
-    let named = |name: &str| names::creating_hash(name) == hash;
+    let endpoint = pass.endpoint_hash.as_deref();
+    let named = |name: &str| names::creating_hash(name, endpoint) == hash;
     // Where marks come back, an account without one is not what we created.
     let echoed = directory.external_id_echo() == ExternalIdEcho::Echoed;
     directory.matching(|account| {

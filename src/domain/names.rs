@@ -33,10 +33,11 @@ pub fn endpoint_hash(endpoint: &str) -> String {
     short_hash(endpoint.trim_end_matches('/'))
 }
 
-/// What `status.creating` says of the name that a create was begun by: no name of a person, and the
-/// same on every replica and in every release.
-pub fn creating_hash(name: &str) -> String {
-    short_hash(&fold_name(name))
+/// What `status.creating` says of the name that a create was begun by, and of the backend: no name of
+/// a person, and the same on every replica and in every release.
+pub fn creating_hash(name: &str, endpoint_hash: Option<&str>) -> String {
+    let endpoint = endpoint_hash.unwrap_or_default();
+    short_hash(&format!("{endpoint} {}", fold_name(name)))
 }
 
 /// Which profile, with which mapping, an account was written by: a short hash of both.

@@ -103,7 +103,8 @@ pub async fn step(
         Listed::Failed(why) => return Ok(Applied::Waiting(why)),
     }
     let written_down = &pass.before.applied_members;
-    if side.echo() == MembersEcho::Unknown && !written_down.is_empty() {
+    if side.echo() == MembersEcho::Unknown && !written_down.is_empty() && pass.recorded().is_some()
+    {
         // Learned before a restart, and written down for want of anybody else who could tell.
         side.set_echo(MembersEcho::NotReturned);
     }
@@ -143,7 +144,8 @@ pub async fn step(
     let knowledge = GroupKnowledge {
         external_id_echoed: connection.groups_of(ready).external_id_echo()
             == ExternalIdEcho::Echoed,
-        spec_changed: pass.spec_changed(),
+        // What this pass has written already is no change any more.
+        spec_changed: pass.spec_changed() && !written.created && written.attributes.is_empty(),
         members_changed: side.wanted_of(&pass.key) != Some(fingerprint(&resolved)),
         applied: None,
     };
@@ -156,6 +158,9 @@ pub async fn step(
     match plan {
         GroupPlan::Noop(group) => {
             written.adopted |= newly;
+            if newly {
+                pass.adopted.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
             pass.context.gathered(&pass.uid);
             Ok(Applied::Done { group, resolved })
         }
@@ -176,16 +181,21 @@ pub async fn step(
         } => {
             written.adopted |= newly;
             written.drift |= cause == Cause::Drift;
-            let few = delta.add.len() < chunk_size(connection, ready);
-            if changes.is_empty()
-                && delta.remove.is_empty()
-                && few
-                && on_their_way
-                && pass.context.gathers(&pass.uid, super::GATHER)
-            {
-                return Ok(Applied::Gathering);
+            if newly {
+                report::mark_adopted(pass, &group.id).await?;
             }
-            pass.context.gathered(&pass.uid);
+            let mut delta = delta;
+            let only_adds = changes.is_empty() && delta.remove.is_empty();
+            if only_adds && on_their_way && pass.context.gathers(&pass.uid, super::GATHER) {
+                // Full requests go at once; what is left waits for those who are on their way.
+                let full = chunk_size(connection, ready);
+                delta.add.truncate(delta.add.len() / full * full);
+                if delta.add.is_empty() {
+                    return Ok(Applied::Gathering);
+                }
+            } else {
+                pass.context.gathered(&pass.uid);
+            }
             let mut work = Work {
                 connection,
                 ready,
@@ -201,12 +211,8 @@ pub async fn step(
                     resolved,
                     why,
                 },
-                Err(ScimError::NotFound) => {
-                    connection.groups_of(ready).remove(&group.id);
-                    Applied::LookAgain
-                }
-                // Changed under us: what we know of the group is old.
-                Err(ScimError::PreconditionFailed) => {
+                // Gone, or changed under us: what we know of the group is old.
+                Err(ScimError::NotFound | ScimError::PreconditionFailed) => {
                     match observe::look(connection, ready, &group.id).await {
                         Ok(_) => Applied::LookAgain,
                         Err(error) => Applied::Failed(error),
@@ -215,6 +221,11 @@ pub async fn step(
                 Err(error) => {
                     if error.possibly_applied() {
                         forget_members(connection, ready, &group);
+                    }
+                    if side.echo() == MembersEcho::NotReturned
+                        && let Some(members) = &group.members
+                    {
+                        report::record_applied(pass, members).await?;
                     }
                     Applied::Failed(error)
                 }
@@ -275,7 +286,7 @@ async fn create(
     };
     // As for users: where our mark on the group is no proof, the resource says what was begun.
     let recognised = echo() == ExternalIdEcho::Echoed && desired.external_id == desired.own_mark;
-    let begun = names::creating_hash(&desired.display_name);
+    let begun = names::creating_hash(&desired.display_name, pass.endpoint_hash.as_deref());
     let mut marked = pass.begun_to_create().as_ref() == Some(&begun);
     if !recognised && !marked {
         report::mark_creating(pass, Some(begun)).await?;

@@ -79,6 +79,9 @@ async fn carry_out(
             // Without a recorded id only a listing can say whether there is a group.
             connection.ask_for_groups(pass.key.clone());
             pass.context.wake_connection(&connection.key);
+            let why = "deletion waits for a complete listing of the backend's groups";
+            let report = Report::waiting(pass, Reason::Pending, why);
+            report::write(pass, Some(connection), report).await?;
             return Ok(Action::await_change());
         }
         Ok(Found::Unclear(why)) => {
@@ -125,16 +128,21 @@ async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
     let ours =
         |group: &ObservedGroup| !names::is_mark_of_another(group.external_id.as_deref(), &mark);
-    match connection.group_side().listed() {
-        Listed::Unsupported => return Ok(Found::Nobody),
-        Listed::Done if connection.groups_of(ready).complete() => {}
-        _ => return Ok(Found::NotYet),
-    }
     if let Some(id) = pass.recorded() {
         let group = observe::by_id(connection, ready, id).await?;
         if let Some(group) = group.filter(ours) {
             return Ok(Found::One(Box::new(group)));
         }
+    }
+    match connection.group_side().listed() {
+        Listed::Unsupported if pass.before.id.is_some() || pass.begun_to_create().is_some() => {
+            return Ok(Found::Unclear(
+                "deletion waits: the backend offers no groups any more; the annotation scim-operator.io/abandon=true releases this resource",
+            ));
+        }
+        Listed::Unsupported => return Ok(Found::Nobody),
+        Listed::Done if connection.groups_of(ready).complete() => {}
+        _ => return Ok(Found::NotYet),
     }
     if !observe::settle_create(pass, connection, ready).await? {
         return Ok(Found::NotYet);

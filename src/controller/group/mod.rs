@@ -11,9 +11,11 @@ pub mod report;
 pub mod side;
 pub mod write;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
@@ -50,6 +52,8 @@ pub struct Pass<'a> {
     pub before: ScimGroupStatus,
     /// `status.creating` as it is now: a pass may write it before it ends.
     pub creating: std::sync::Mutex<Option<String>>,
+    /// The group existed before and was taken over: a pass may write it before it ends.
+    pub adopted: AtomicBool,
     /// The connection's spec, where there is a connection.
     pub connection_spec: Option<ScimConnectionSpec>,
     /// Which backend the connection leads to now, where there is a connection.
@@ -74,12 +78,17 @@ pub async fn reconcile(
         // All groups are woken once it is known which connections there are.
         return Ok(Action::await_change());
     }
+    if context.users.wait_until_ready().now_or_never().is_none() {
+        // A selector over half of the users would remove the other half.
+        return Ok(Action::requeue(Duration::from_millis(200)));
+    }
     let spec = connection.as_ref().and_then(|c| c.spec());
     let before = context.last_group_status(&group);
     let pass = Pass {
         key: Key::of(&*group),
         uid: group.uid().unwrap_or_default(),
         creating: before.creating.clone().into(),
+        adopted: before.adopted.into(),
         before,
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         connection_spec: spec,

@@ -56,8 +56,13 @@ pub fn begun(pass: &Pass<'_>, groups: &Groups) -> Vec<ObservedGroup> {
     let Some(hash) = pass.begun_to_create() else {
         return Vec::new();
     };
-    let named = |name: &str| names::creating_hash(name) == hash;
-    groups.matching(|group| group.display_name.as_deref().is_some_and(named))
+    let endpoint = pass.endpoint_hash.as_deref();
+    let named = |name: &str| names::creating_hash(name, endpoint) == hash;
+    // Where marks come back, a group without one is not what we created.
+    let echoed = groups.external_id_echo() == ExternalIdEcho::Echoed;
+    groups.matching(|group| {
+        group.display_name.as_deref().is_some_and(named) && (group.external_id.is_some() || !echoed)
+    })
 }
 
 /// The ids among the candidates that other ScimGroups have recorded: one group is never two resources'.
@@ -162,7 +167,13 @@ pub async fn look(
             if let Some(group) = &group {
                 let seen = group.members.clone().unwrap_or_default();
                 side.set_echo(side.echo().saw(&seen));
-                connection.groups_of(ready).put(group.clone());
+                let mut groups = connection.groups_of(ready);
+                if let Known::Present(known) = groups.by_id(id)
+                    && known.stamp_missed_the_members(group)
+                {
+                    side.distrust_stamps();
+                }
+                groups.put(group.clone());
             }
             Ok(group)
         }

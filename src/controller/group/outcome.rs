@@ -172,7 +172,6 @@ fn done(
     let verdicts = with_summary(vec![accepted(), synced, members], ready, outlook);
     let mut report = Report::base(pass, verdicts, state);
     report.seen(connection, group, resolved);
-    report.adopted |= written.adopted;
     report.event = (reason != Reason::UpToDate).then(|| (false, reason.as_str(), said));
     report.acted = true;
     report

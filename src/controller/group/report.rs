@@ -1,7 +1,9 @@
 //! The only place that writes a group's status, and its events. `Ready` is summarised here, once;
 //! nothing is written when nothing changed.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
@@ -35,10 +37,12 @@ pub struct Report {
 
 impl Report {
     pub(super) fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
+        // A pass may have written some of its status before it ends.
+        let last = pass.context.last_group_status(pass.group);
         Self {
-            id: pass.before.id.clone(),
-            adopted: pass.before.adopted,
-            applied_members: pass.before.applied_members.clone(),
+            id: last.id,
+            adopted: pass.adopted.load(Ordering::Relaxed),
+            applied_members: last.applied_members,
             members: pass.before.members,
             unresolved: pass.before.unresolved.clone(),
             plan: None,
@@ -138,7 +142,8 @@ pub async fn write(
         event,
         acted,
     } = report;
-    let found_here = id.is_some() && (id != pass.before.id || acted);
+    let last = pass.context.last_group_status(pass.group);
+    let found_here = id.is_some() && (id != last.id || acted);
     if let Some(connection) = connection {
         let outcome = GroupOutcome {
             state,
@@ -158,7 +163,7 @@ pub async fn write(
         endpoint_hash: if found_here {
             pass.endpoint_hash.clone()
         } else {
-            pass.before.endpoint_hash.clone()
+            last.endpoint_hash.clone()
         },
         observed_generation: generation,
         synced_generation: if acted {
@@ -179,12 +184,7 @@ pub async fn write(
             &Time(jiff::Timestamp::now()),
         ),
     };
-    let unchanged = next
-        == ScimGroupStatus {
-            creating: pass.begun_to_create(),
-            ..pass.before.clone()
-        };
-    if unchanged {
+    if next == last {
         return Ok(());
     }
     let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next)});
@@ -234,6 +234,50 @@ pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<
         creating,
         ..pass.before.clone()
     };
+    pass.context.group_status_written(&pass.uid, status);
+    Ok(())
+}
+
+/// Writes down that a group was taken over, before anything is written to it: whatever happens then, a
+/// group that somebody else made is not deleted as one of ours.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn mark_adopted(pass: &Pass<'_>, id: &str) -> Result<(), kube::Error> {
+    pass.adopted.store(true, Ordering::Relaxed);
+    let patch = json!({"metadata": {"uid": pass.uid}, "status": {
+        "adopted": true, "id": id, "endpointHash": pass.endpoint_hash,
+    }});
+    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
+    let parameters = PatchParams::default();
+    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
+        .await?;
+    let status = ScimGroupStatus {
+        adopted: true,
+        id: Some(id.to_owned()),
+        endpoint_hash: pass.endpoint_hash.clone(),
+        creating: pass.begun_to_create(),
+        ..pass.before.clone()
+    };
+    pass.context.group_status_written(&pass.uid, status);
+    Ok(())
+}
+
+/// Writes down who was added, where nobody else could tell, and the pass ends without a report.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn record_applied(
+    pass: &Pass<'_>,
+    members: &BTreeSet<String>,
+) -> Result<(), kube::Error> {
+    let patch = json!({"metadata": {"uid": pass.uid}, "status": {"appliedMembers": members}});
+    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
+    let parameters = PatchParams::default();
+    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
+        .await?;
+    let mut status = pass.context.last_group_status(pass.group);
+    status.applied_members = members.iter().cloned().collect();
     pass.context.group_status_written(&pass.uid, status);
     Ok(())
 }

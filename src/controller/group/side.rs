@@ -28,6 +28,7 @@ struct Learned {
     removal: Removal,
     echo: MembersEcho,
     chunk_limit: Option<usize>,
+    stamps_lie: bool,
     wanted: HashMap<Key, u64>,
     doubtful_creates: HashMap<String, (u64, String)>,
 }
@@ -39,6 +40,7 @@ pub struct GroupSide {
     left_behind: Mutex<Groups>,
     learned: Mutex<Learned>,
     asked: Mutex<bool>,
+    trial: tokio::sync::Mutex<()>,
 }
 
 /// A poisoned lock only means that another task panicked; the data is still whole between calls.
@@ -92,9 +94,27 @@ impl GroupSide {
         lock(&self.learned).removal
     }
 
-    /// Records how members are removed.
+    /// Records how members are removed. What once removed too many is never tried again.
     pub fn set_removal(&self, removal: Removal) {
-        lock(&self.learned).removal = removal;
+        let known = &mut lock(&self.learned).removal;
+        if *known != Removal::Broken {
+            *known = removal;
+        }
+    }
+
+    /// Held while a removal is tried: many groups at once would each make the same mistake.
+    pub async fn trial(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.trial.lock().await
+    }
+
+    /// Members changed and neither version nor time did: groups are read at every listing from now on.
+    pub fn distrust_stamps(&self) {
+        lock(&self.learned).stamps_lie = true;
+    }
+
+    /// Whether versions and times of groups say that their members changed.
+    pub fn stamps_are_trusted(&self) -> bool {
+        !lock(&self.learned).stamps_lie
     }
 
     /// Whether members are returned.

@@ -1,7 +1,8 @@
 //! The writes that change one group, in order: attributes, additions, removals. A group is never
 //! replaced, and how this backend treats members is learned on the way.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::api::connection::MemberRemoval;
 use crate::controller::group::act::Written;
@@ -35,91 +36,145 @@ impl Work<'_> {
         delta: Delta,
     ) -> Result<Option<String>, ScimError> {
         let Delta { add, remove } = delta;
-        if !changes.is_empty() {
-            let patch = group::attributes_patch(&changes);
-            self.patch(&patch, &changes, &Delta::default()).await?;
-            let GroupChanges {
-                display_name,
-                external_id,
-                ..
-            } = changes;
-            let named = [("displayName", display_name), ("externalId", external_id)];
-            let written = named.into_iter().filter(|(_, value)| value.is_some());
-            self.written
-                .attributes
-                .extend(written.map(|(name, _)| name.to_owned()));
+        // What is refused of one kind of change must not keep anybody in, or out.
+        let attributes = self.attributes(changes).await;
+        if let Err(error) = &attributes
+            && !matches!(error.class(), ErrorClass::Rejected | ErrorClass::Conflict)
+        {
+            return attributes.map(|()| None);
         }
-        if let Some(why) = self.add(add).await? {
-            return Ok(Some(why));
-        }
-        self.remove(remove).await
+        let added = self.add(add).await?;
+        let removed = self.remove(remove).await?;
+        attributes?;
+        Ok(added.or(removed))
     }
 
-    /// Adds members in chunks. A chunk that is too large, or that holds one that is refused, is halved.
+    async fn attributes(&mut self, changes: GroupChanges) -> Result<(), ScimError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let patch = group::attributes_patch(&changes);
+        self.patch(&patch, &changes, &Delta::default()).await?;
+        let GroupChanges {
+            display_name,
+            external_id,
+            ..
+        } = changes;
+        let named = [("displayName", display_name), ("externalId", external_id)];
+        let written = named.into_iter().filter(|(_, value)| value.is_some());
+        self.written
+            .attributes
+            .extend(written.map(|(name, _)| name.to_owned()));
+        Ok(())
+    }
+
+    /// Adds members in chunks.
     async fn add(&mut self, ids: Vec<String>) -> Result<Option<String>, ScimError> {
-        let side = self.connection.group_side();
-        let most = chunk_size(self.connection, self.ready);
-        let owned = |ids: &[String], most: usize| -> VecDeque<Vec<String>> {
-            group::chunks(ids, most).map(<[String]>::to_vec).collect()
-        };
-        let mut queue = owned(&ids, most);
-        let mut refused: Option<(usize, String)> = None;
-        let mut halved = false;
-        while let Some(chunk) = queue.pop_front() {
-            let patch = group::add_members(&chunk);
-            let added = Delta {
-                add: chunk,
-                remove: Vec::new(),
-            };
-            match self.patch(&patch, &GroupChanges::default(), &added).await {
-                Ok(()) => {
-                    self.written.added += added.add.len();
-                    if halved && refused.is_none() {
-                        // It was the size: the rest goes in pieces of what went through.
-                        side.set_chunk_limit(Some(added.add.len()));
-                        let rest: Vec<String> = queue.drain(..).flatten().collect();
-                        queue = owned(&rest, added.add.len());
-                        halved = false;
+        let sent = self.in_pieces(ids, Change::Add).await?;
+        self.written.added += sent.through.len();
+        if self.connection.group_side().echo() == MembersEcho::Unknown && !sent.through.is_empty() {
+            self.learn_whether_members_are_returned(&sent.through)
+                .await?;
+        }
+        Ok(sent.refusal("were refused"))
+    }
+
+    /// Sends a change of members in requests of the size that the backend bears. What is refused for
+    /// being too much (413, and 400, which may mean one of them only) is halved until it goes through,
+    /// or is a single member, who is left out. The limit is learned only where both halves went
+    /// through whole: then it was the size.
+    async fn in_pieces(&mut self, ids: Vec<String>, change: Change) -> Result<Sent, ScimError> {
+        enum Step {
+            Send(Vec<String>),
+            /// Both halves of a piece are done: of what size they were, and how many were refused before.
+            Learn(usize, usize),
+        }
+        let mut sent = Sent::default();
+        let mut steps = vec![Step::Send(ids)];
+        while let Some(step) = steps.pop() {
+            let piece = match step {
+                Step::Send(piece) => piece,
+                Step::Learn(size, refused) => {
+                    let side = self.connection.group_side();
+                    if sent.refused == refused && side.chunk_limit().is_none_or(|l| size < l) {
+                        side.set_chunk_limit(Some(size));
                     }
+                    continue;
                 }
-                Err(error) if group::asks_for_fewer(&error) => {
-                    if let Some((first, second)) = group::halves(&added.add) {
-                        queue.push_front(second.to_vec());
-                        queue.push_front(first.to_vec());
-                        halved = true;
+            };
+            let most = chunk_size(self.connection, self.ready);
+            if piece.len() > most {
+                // The last first, since the last one pushed is the first one sent.
+                let pieces: Vec<&[String]> = group::chunks(&piece, most).collect();
+                let steps_of = pieces.into_iter().rev();
+                steps.extend(steps_of.map(|piece| Step::Send(piece.to_vec())));
+                continue;
+            }
+            if piece.is_empty() {
+                continue;
+            }
+            let (patch, delta) = change.of(&piece);
+            match self.patch(&patch, &GroupChanges::default(), &delta).await {
+                Ok(()) => sent.through.extend(piece),
+                // One of them may be gone at the backend: what is left of the group tells.
+                Err(error) if error.scim_type() == Some(ScimType::NoTarget) => {
+                    return Err(ScimError::PreconditionFailed);
+                }
+                Err(error)
+                    if group::asks_for_fewer(&error) || self.is_about_one(&error).await? =>
+                {
+                    if let Some((first, second)) = group::halves(&piece) {
+                        steps.push(Step::Learn(first.len(), sent.refused));
+                        steps.push(Step::Send(second.to_vec()));
+                        steps.push(Step::Send(first.to_vec()));
                     } else {
-                        // It was this one, not the size.
-                        side.set_chunk_limit(None);
-                        let count = refused.map_or(0, |(count, _)| count);
-                        refused = Some((count + 1, error.to_string()));
+                        sent.refused += 1;
+                        sent.why = Some(error.to_string());
+                        if sent.refused >= MOST_REFUSED && sent.through.is_empty() {
+                            // It is not one of them: the backend takes none.
+                            break;
+                        }
                     }
                 }
                 Err(error) => return Err(error),
             }
         }
-        if side.echo() == MembersEcho::Unknown && !ids.is_empty() {
-            self.learn_whether_members_are_returned(&ids).await?;
-        }
-        Ok(refused.map(|(count, why)| format!("{count} members were refused: {why}")))
+        Ok(sent)
     }
 
-    /// Whether the backend returns members is learned once, after the first were added.
+    /// Whether a 404 is about a member, since the group itself is still there.
+    async fn is_about_one(&self, error: &ScimError) -> Result<bool, ScimError> {
+        if *error != ScimError::NotFound {
+            return Ok(false);
+        }
+        let seen = observe::look(self.connection, self.ready, &self.group.id).await?;
+        Ok(seen.is_some())
+    }
+
+    /// Whether the backend returns members is learned once, after the first were added; that it does
+    /// not is believed when it was seen twice, since a read may lag behind a write.
     async fn learn_whether_members_are_returned(
         &mut self,
         added: &[String],
     ) -> Result<(), ScimError> {
         let assumed = self.group.clone();
         let side = self.connection.group_side();
-        let seen = observe::look(self.connection, self.ready, &self.group.id).await?;
-        let after = seen.and_then(|group| group.members).unwrap_or_default();
-        side.set_echo(side.echo().read_back(added, &after));
-        if side.echo() == MembersEcho::NotReturned {
-            self.connection.groups_of(self.ready).put_assumed(assumed);
+        for pause in [Duration::ZERO, READ_LAG] {
+            tokio::time::sleep(pause).await;
+            let seen = observe::look(self.connection, self.ready, &self.group.id).await?;
+            let seen = seen.ok_or(ScimError::NotFound)?;
+            let after = seen.members.unwrap_or_default();
+            if side.echo().read_back(added, &after) == MembersEcho::Returned {
+                side.set_echo(MembersEcho::Returned);
+                return Ok(());
+            }
         }
+        side.set_echo(MembersEcho::NotReturned);
+        self.connection.groups_of(self.ready).put_assumed(assumed);
         Ok(())
     }
 
-    async fn remove(&mut self, mut ids: Vec<String>) -> Result<Option<String>, ScimError> {
+    async fn remove(&mut self, ids: Vec<String>) -> Result<Option<String>, ScimError> {
         if ids.is_empty() {
             return Ok(None);
         }
@@ -129,65 +184,79 @@ impl Work<'_> {
         let returned = side.echo() != MembersEcho::NotReturned;
         if removal.is_on_trial() && returned {
             // One at a time, each read back, until a removal has proved something.
-            ids.truncate(1);
-            return self.try_removal(removal, ids).await;
+            return self.try_removal(ids).await;
         }
         // What cannot be read back cannot be learned: the form of RFC 7644 §3.5.2.2 it is.
         let Some(form) = removal.form() else {
             return Ok(Some(KEEPS_MEMBERS.into()));
         };
-        let most = chunk_size(self.connection, self.ready);
-        for chunk in group::chunks(&ids, most) {
-            let before = self.group.members.clone().unwrap_or_default();
-            self.remove_chunk(form, chunk).await?;
-            let after = self.group.members.clone().unwrap_or_default();
-            self.written.removed += chunk.iter().filter(|id| !after.contains(*id)).count();
-            let trial = Trial {
-                form,
-                asked: chunk,
-                before: &before,
-                after: &after,
-            };
-            self.learn(removal, &trial);
-        }
-        Ok(None)
+        let before = self.group.members.clone().unwrap_or_default();
+        let sent = self.in_pieces(ids, Change::Remove(form)).await?;
+        let after = self.group.members.clone().unwrap_or_default();
+        let gone = sent.through.iter().filter(|id| !after.contains(*id));
+        self.written.removed += gone.count();
+        let trial = Trial {
+            form,
+            asked: &sent.through,
+            before: &before,
+            after: &after,
+        };
+        self.learn(removal, &trial);
+        Ok(sent.refusal("are kept"))
     }
 
-    /// Removes one member, reads back, and learns which form this backend understands.
-    async fn try_removal(
-        &mut self,
-        removal: Removal,
-        asked: Vec<String>,
-    ) -> Result<Option<String>, ScimError> {
+    /// Removes one member, reads back, and learns which form this backend understands. Read just
+    /// before as well: what others did since the last listing would be blamed on the form.
+    async fn try_removal(&mut self, leaving: Vec<String>) -> Result<Option<String>, ScimError> {
+        let side = self.connection.group_side();
+        let _alone = side.trial().await;
+        let removal = side.removal();
+        if !removal.is_on_trial() {
+            // Another group has learned it meanwhile: planned again from there.
+            return Ok(None);
+        }
         let Some(form) = removal.form() else {
             return Ok(Some(KEEPS_MEMBERS.into()));
         };
-        let before = self.group.members.clone().unwrap_or_default();
-        match self.remove_chunk(form, &asked).await {
+        let before = self.members_now().await?;
+        let Some(one) = leaving.iter().find(|id| before.contains(*id)).cloned() else {
+            return Ok(None);
+        };
+        let asked = vec![one];
+        let (patch, delta) = Change::Remove(form).of(&asked);
+        match self.patch(&patch, &GroupChanges::default(), &delta).await {
             Ok(()) => {}
-            Err(error)
-                if error.class() == ErrorClass::Rejected
-                    && error.scim_type() != Some(ScimType::NoTarget) =>
-            {
+            Err(error) if refuses_the_form(&error) => {
                 let next = removal.refused(form);
-                self.connection.group_side().set_removal(next);
+                side.set_removal(next);
                 return Ok((next == Removal::Broken).then(|| KEEPS_MEMBERS.into()));
             }
             Err(error) => return Err(error),
         }
-        let seen = observe::look(self.connection, self.ready, &self.group.id).await?;
-        let seen = seen.ok_or(ScimError::NotFound)?;
-        let after = seen.members.clone().unwrap_or_default();
+        let mut after = self.members_now().await?;
+        if asked.iter().any(|id| after.contains(id)) {
+            // A read may lag behind a write.
+            tokio::time::sleep(READ_LAG).await;
+            after = self.members_now().await?;
+        }
         self.written.removed += asked.iter().filter(|id| !after.contains(*id)).count();
-        self.group = seen;
+        // The others who leave may go by themselves, with their accounts.
+        let staying = |id: &&String| asked.contains(*id) || !leaving.contains(*id);
         let trial = Trial {
             form,
             asked: &asked,
-            before: &before,
+            before: &before.iter().filter(staying).cloned().collect(),
             after: &after,
         };
         let next = self.learn(removal, &trial);
         Ok((next == Removal::Broken).then(|| KEEPS_MEMBERS.into()))
+    }
+
+    /// Who is in the group, read now.
+    async fn members_now(&mut self) -> Result<BTreeSet<String>, ScimError> {
+        let seen = observe::look(self.connection, self.ready, &self.group.id).await?;
+        self.group = seen.ok_or(ScimError::NotFound)?;
+        Ok(self.group.members.clone().unwrap_or_default())
     }
 
     /// Records what a removal has proved, unless the form is chosen by hand.
@@ -201,15 +270,6 @@ impl Work<'_> {
             self.connection.group_side().set_removal(next);
         }
         next
-    }
-
-    async fn remove_chunk(&mut self, form: Form, ids: &[String]) -> Result<(), ScimError> {
-        let patch = group::remove_members(form, ids);
-        let removed = Delta {
-            add: Vec::new(),
-            remove: ids.to_vec(),
-        };
-        self.patch(&patch, &GroupChanges::default(), &removed).await
     }
 
     /// One PATCH. What the answer does not show is assumed, and looked at after the next listing.
@@ -237,8 +297,8 @@ impl Work<'_> {
         let mut groups = self.connection.groups_of(self.ready);
         let members = |group: &ObservedGroup| group.members.clone().unwrap_or_default();
         self.group = match seen {
-            // An answer without members is believed only where none are expected.
-            Some(seen) if !members(&seen).is_empty() || members(&assumed).is_empty() => {
+            // An answer is believed where it lacks nobody: some show no members, or only the first.
+            Some(seen) if members(&seen).is_superset(&members(&assumed)) => {
                 side.set_echo(side.echo().saw(&members(&seen)));
                 groups.put(seen.clone());
                 seen
@@ -259,6 +319,64 @@ impl Work<'_> {
         };
         Ok(())
     }
+}
+
+/// What is done to members.
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Remove(Form),
+}
+
+impl Change {
+    fn of(self, ids: &[String]) -> (Patch, Delta) {
+        let ids_of = ids.to_vec();
+        match self {
+            Self::Add => {
+                let delta = Delta {
+                    add: ids_of,
+                    remove: Vec::new(),
+                };
+                (group::add_members(ids), delta)
+            }
+            Self::Remove(form) => {
+                let delta = Delta {
+                    add: Vec::new(),
+                    remove: ids_of,
+                };
+                (group::remove_members(form, ids), delta)
+            }
+        }
+    }
+}
+
+/// What became of a change of members.
+#[derive(Default)]
+struct Sent {
+    through: Vec<String>,
+    refused: usize,
+    why: Option<String>,
+}
+
+impl Sent {
+    fn refusal(&self, what: &str) -> Option<String> {
+        let Self { refused, why, .. } = self;
+        why.as_ref()
+            .map(|why| format!("{refused} members {what}: {why}"))
+    }
+}
+
+/// How long a backend may take to show what it has just written.
+const READ_LAG: Duration = Duration::from_millis(500);
+/// So many are tried one by one before it is believed that none is taken.
+const MOST_REFUSED: usize = 8;
+
+/// Says that the path, not the member, is what the backend does not take (RFC 7644 §3.12).
+fn refuses_the_form(error: &ScimError) -> bool {
+    matches!(
+        error.scim_type(),
+        Some(ScimType::InvalidPath | ScimType::InvalidFilter | ScimType::InvalidSyntax)
+    )
 }
 
 const KEEPS_MEMBERS: &str = "the backend removes members in none of the forms that are known; dialect.memberRemoval names one by hand";

@@ -21,7 +21,7 @@ pub use dialect::{Form, MembersEcho, Outcome, Removal, Trial};
 pub use members::{Member, MemberPhase, MemberState, Resolved, resolve};
 pub use observed::ObservedGroup;
 pub use patch::{
-    GroupChanges, add_members, assume, attributes_patch, create_body, merge_into, remove_members,
+    GroupChanges, add_members, assume, attributes_patch, create_body, remove_members,
     remove_members_by_filter, remove_members_by_value,
 };
 pub use plan::{GroupFarewell, GroupKnowledge, GroupPlan, farewell_group, plan_group};

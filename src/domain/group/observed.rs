@@ -37,7 +37,9 @@ impl ObservedGroup {
     /// be taken for one too many and removed.
     pub fn read(resource: &Value, with_members: bool) -> Option<Self> {
         let version = types::version_of(resource);
-        let stamp = version.or_else(|| types::last_modified_of(resource));
+        // A time in whole seconds proves nothing: an outsider's change may fall into the same second.
+        let precise = |time: &&str| time.contains('.');
+        let stamp = version.or_else(|| types::last_modified_of(resource).filter(precise));
         let entries = match types::member(resource, "members") {
             None | Some(Value::Null) => &[],
             Some(Value::Array(entries)) => entries.as_slice(),

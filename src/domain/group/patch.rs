@@ -2,16 +2,13 @@
 //! `members` leaves stale ones on some servers (keycloak/keycloak#52752), and would undo what others
 //! did since the group was read.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::delta::Delta;
 use super::dialect::Form;
-use super::observed::{id_of_member, is_group};
 use super::{DesiredGroup, ObservedGroup};
 use crate::scim::patch::{Patch, PatchOp};
-use crate::scim::types::{ResourceKind, spelling};
+use crate::scim::types::ResourceKind;
 
 /// What differs of a group's own attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,41 +106,6 @@ pub fn remove_members_by_value(ids: &[String]) -> Patch {
         path: "members".into(),
         value: values(ids),
     }])
-}
-
-/// Applies changes to a group that was just read: GET, merge, PUT, for servers without PATCH. All
-/// entries of `members` but those to remove stay as they were read, nested groups among them.
-///
-/// # Assumptions
-/// The GET showed the members. Where the backend does not return them, a PUT would clear them.
-pub fn merge_into(resource: &mut Value, changes: &GroupChanges, delta: &Delta) {
-    let Some(object) = resource.as_object_mut() else {
-        return;
-    };
-    for (name, value) in [
-        ("displayName", &changes.display_name),
-        ("externalId", &changes.external_id),
-    ] {
-        if let Some(value) = value {
-            object.insert(spelling(object, name), json!(value));
-        }
-    }
-    if !delta.is_empty() {
-        let leaving: BTreeSet<&String> = delta.remove.iter().collect();
-        let leaves = |entry: &Value| {
-            !is_group(entry) && id_of_member(entry).is_some_and(|id| leaving.contains(&id))
-        };
-        let key = spelling(object, "members");
-        let mut entries = match object.remove(&key) {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(entries)) => entries,
-            Some(one) => vec![one],
-        };
-        entries.retain(|entry| !leaves(entry));
-        entries.extend(delta.add.iter().map(entry_of));
-        object.insert(key, entries.into());
-    }
-    object.remove("meta");
 }
 
 /// What the group looks like once changes are applied: the state assumed after an answer without a

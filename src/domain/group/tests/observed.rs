@@ -38,10 +38,19 @@ fn the_stamp_is_the_version_or_else_the_time_of_the_last_change() {
             Some("v"),
             "a version is made to be compared",
         ),
-        (json!({"lastModified": "t"}), Some("t"), "no version"),
         (
-            json!({"version": "", "lastModified": "t"}),
-            Some("t"),
+            json!({"lastModified": "2026-01-01T00:00:00.123Z"}),
+            Some("2026-01-01T00:00:00.123Z"),
+            "no version",
+        ),
+        (
+            json!({"lastModified": "2026-01-01T00:00:00Z"}),
+            None,
+            "two changes may fall into one second",
+        ),
+        (
+            json!({"version": "", "lastModified": "2026-01-01T00:00:00.5Z"}),
+            Some("2026-01-01T00:00:00.5Z"),
             "an empty one is none",
         ),
         (json!({}), None, "neither"),

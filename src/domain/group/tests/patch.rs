@@ -102,47 +102,6 @@ fn a_group_is_created_with_its_mark_and_with_members_only_if_there_are_any() {
 }
 
 #[test]
-fn a_merge_keeps_what_is_not_ours() {
-    let mut resource = json!({
-        "id": "g", "DisplayName": "Old", "meta": {"version": "1"}, "x": 1,
-        "members": [
-            {"value": "a", "display": "Ada", "$ref": "Users/a"},
-            {"value": "b", "type": "User"},
-            {"value": "b", "type": "Group"},
-            {"display": "nobody"},
-        ],
-    });
-    let delta = Delta {
-        add: list(&["c"]),
-        remove: list(&["b"]),
-    };
-    merge_into(
-        &mut resource,
-        &changes(Some("Engineering"), Some(MARK), false),
-        &delta,
-    );
-    let expected = json!({
-        "id": "g", "DisplayName": "Engineering", "externalId": MARK, "x": 1,
-        "members": [
-            {"value": "a", "display": "Ada", "$ref": "Users/a"},
-            {"value": "b", "type": "Group"},
-            {"display": "nobody"},
-            {"value": "c"},
-        ],
-    });
-    assert_eq!(resource, expected);
-}
-
-#[test]
-fn a_merge_without_a_delta_leaves_the_members_alone() {
-    for members in [json!([{"value": "a"}]), json!([]), Value::Null] {
-        let mut resource = json!({"id": "g", "members": members});
-        merge_into(&mut resource, &GroupChanges::default(), &Delta::default());
-        assert_eq!(resource, json!({"id": "g", "members": members}));
-    }
-}
-
-#[test]
 fn what_is_assumed_equals_what_was_asked_and_proves_nothing_to_a_listing() {
     let before = group("g", "Old", None, Some(&["a", "b"]));
     let delta = Delta {
