@@ -12,6 +12,8 @@ mod identity;
 mod membership;
 #[path = "group_cases/plans.rs"]
 mod plans;
+#[path = "group_cases/refused.rs"]
+mod refused;
 mod support;
 #[path = "group_cases/unresolved.rs"]
 mod unresolved;
