@@ -10,6 +10,7 @@
 pub mod common;
 pub mod conditions;
 pub mod connection;
+pub mod connection_status;
 pub mod definitions;
 pub mod group;
 pub mod selector;
@@ -33,5 +34,7 @@ pub const FINALIZER: &str = "scim-operator.io/deprovision";
 pub const ANNOTATION_RECONCILE_AT: &str = "scim-operator.io/reconcile-at";
 /// Flux's `flux reconcile` annotation, honoured alike.
 pub const ANNOTATION_FLUX_REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+/// On a ScimConnection: approves the deprovisioning plan whose hash it names, and no other.
+pub const ANNOTATION_APPROVE_PLAN: &str = "scim-operator.io/approve-plan";
 /// `"true"` lets a deleted resource go without touching its account: the escape from the finalizer.
 pub const ANNOTATION_ABANDON: &str = "scim-operator.io/abandon";

@@ -42,6 +42,13 @@ pub enum Applied {
     Blocked(Identity<Observed>),
     /// Something has to happen first.
     Waiting(&'static str),
+    /// Something has to happen first that is no news; whoever waits is woken by it.
+    Later,
+    /// The guard waits for approval.
+    Held {
+        /// The plan that is held, for status.
+        plan: Option<PlanStatus>,
+    },
     /// The name is taken by an account that is in the directory now: plan again.
     LookAgain,
     /// A request failed.

@@ -16,6 +16,7 @@ use crate::api::connection::{CaBundleKind, Feature, ScimConnection};
 use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
 use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
+use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::listing::{list_groups, listing, listing_wait};
 use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready, Woken};
@@ -97,6 +98,7 @@ pub async fn reconcile(
     }
     if memory.built_from.is_none() {
         connection_status::remember(&object, &connection);
+        guard::restore(&object, &connection);
     }
     let suspected = connection.suspected();
     let wait = memory
@@ -146,7 +148,9 @@ pub async fn reconcile(
             context.wake(wake.clone());
             let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
             let mut wait = listing_wait(&memory, &object.spec).saturating_sub(since);
-            if let Some((_, at)) = memory.groups_again {
+            if let Some((_, at)) = memory.groups_again
+                && context.has_groups(&key)
+            {
                 wait = wait.min(at.saturating_duration_since(Instant::now()));
             }
             Action::requeue(wait.max(Duration::from_millis(200)))
@@ -166,6 +170,10 @@ pub async fn reconcile(
             Action::requeue(wait.max(Duration::from_millis(100)))
         }
     };
+    let released = match &outcome {
+        Ok(_) => guard::decide(&object, &context, &connection, memory.counted),
+        Err(_) => Vec::new(),
+    };
     connection_status::report(
         &object,
         &context,
@@ -177,6 +185,9 @@ pub async fn reconcile(
         },
     )
     .await?;
+    // Written down: whoever was granted may go, whoever is held says so.
+    let decided = connection.guard().persisted();
+    guard::tell(&context, decided.into_iter().chain(released));
     Ok(action)
 }
 
@@ -381,20 +392,28 @@ async fn bring_up(
             .await
             .map_err(|error| trouble(&error))?;
     }
-    let has_groups = !context
-        .groups_index(|index| index.groups_of(&connection.key))
-        .is_empty();
+    let has_groups = context.has_groups(&connection.key);
+    if rebuilt {
+        // Another token, or another way there, may be allowed what the last one was not.
+        memory.groups_again = None;
+    }
     let now = Instant::now();
     let again = memory.groups_again.map(|(_, at)| at <= now);
     let groups_asked = again != Some(false) && connection.group_side().asked();
     let groups_due = probe.listing || again.unwrap_or(due);
     if groups_asked || (has_groups && groups_due) {
         let listed = list_groups(connection, memory, &client, spec).await;
-        wake.extend(listed.inspect_err(|_| {
-            if groups_asked {
-                connection.group_side().ask();
+        match listed {
+            Ok(more) => wake.extend(more),
+            Err(trouble) => {
+                if groups_asked {
+                    connection.group_side().ask();
+                }
+                // What the listing of users has found is found, whatever became of the groups.
+                context.wake(wake);
+                return Err(trouble);
             }
-        })?);
+        }
     }
     // Asked once the backend has answered, so that one that fails is asked for one thing only.
     if memory

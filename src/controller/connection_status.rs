@@ -12,6 +12,7 @@ use crate::api::connection::{
 };
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
+use crate::controller::guard;
 use crate::controller::live::{Connection, Memory, Phase, State};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
@@ -34,6 +35,7 @@ pub enum Run<'a> {
 /// Takes up what was learned of this backend before a restart, so that nothing is tried again that once
 /// went wrong.
 pub fn remember(object: &ScimConnection, connection: &Connection) {
+    connection.group_side().forget();
     let Some(status) = &object.status else {
         return;
     };
@@ -72,7 +74,8 @@ pub async fn report(
         memory.counted = true;
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
-    let verdicts = verdicts(object, memory, run);
+    let mut verdicts = verdicts(object, memory, run);
+    verdicts.extend(guard::verdict(connection));
     let now = Time(jiff::Timestamp::now());
     let here = Some(names::endpoint_hash(&object.spec.endpoint));
     let next = ScimConnectionStatus {
@@ -109,7 +112,8 @@ pub async fn report(
             before.users
         },
         groups: group_counts(context, connection),
-        held_plan: before.held_plan.clone(),
+        held_plan: guard::held_plan(connection),
+        deprovisioned: guard::deprovisioned(connection),
         last_full_sync: memory
             .last_full_sync
             .map(Time)
@@ -126,7 +130,14 @@ pub async fn report(
     announce(object, context, &before, &next);
     let api: Api<ScimConnection> =
         Api::namespaced(context.client.clone(), &connection.key.namespace);
-    let patch = json!({"metadata": {"uid": object.uid()}, "status": &next});
+    // A merge patch leaves what it does not name: what is to go is named with null.
+    let mut status = json!({"heldPlan": null, "groups": null, "deprovisioned": null});
+    if let (Some(status), Ok(serde_json::Value::Object(next))) =
+        (status.as_object_mut(), serde_json::to_value(&next))
+    {
+        status.extend(next);
+    }
+    let patch = json!({"metadata": {"uid": object.uid()}, "status": status});
     match api
         .patch_status(
             &connection.key.name,

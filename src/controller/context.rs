@@ -156,6 +156,13 @@ impl Context {
         }
     }
 
+    /// Whether anybody declares a group for a connection.
+    pub fn has_groups(&self, connection: &Key) -> bool {
+        !self
+            .groups_index(|index| index.groups_of(connection))
+            .is_empty()
+    }
+
     /// Wakes users and groups.
     pub fn wake(&self, woken: Woken) {
         let Woken { users, groups } = woken;

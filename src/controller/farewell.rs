@@ -13,8 +13,9 @@ use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
-use crate::controller::{act, finalizer, observe};
+use crate::controller::{act, finalizer, guard, observe};
 use crate::domain::conditions::Verdict;
+use crate::domain::guard::{Answer, Deprovisioning};
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Farewell};
@@ -151,7 +152,23 @@ async fn carry_out(
         }
         Err(error) => return farewell_failed(pass, connection, ready, &error).await,
     };
-    let (result, reason, note) = match plan::farewell(policy, account) {
+    let plan = plan::farewell(policy, account);
+    let action = match &plan {
+        Farewell::Forget => None,
+        Farewell::Archive(_) => Some(Deprovisioning::Archive),
+        Farewell::Delete(_) => Some(Deprovisioning::Delete),
+    };
+    match action.map(|action| guard::ask(pass, connection, action)) {
+        None | Some(Answer::Go) => {}
+        Some(Answer::Wait) => return Ok(Action::await_change()),
+        Some(Answer::Held) => {
+            let ready = Verdict::no(C::Ready, Reason::DeprovisioningHeld, guard::HELD);
+            let report = Report::deletion_needs_a_person(pass, ready);
+            report::write(pass, Some(connection), report).await?;
+            return Ok(Action::await_change());
+        }
+    }
+    let (result, reason, note) = match plan {
         Farewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
         Farewell::Archive(account) => (
             act::archive(connection, ready, &account).await,
@@ -184,7 +201,10 @@ pub async fn archive_now(
         return Ok(());
     }
     match find(pass, connection, ready).await? {
-        Found::One(account) if account.active != Some(false) => {
+        Found::One(account)
+            if account.active != Some(false)
+                && guard::ask(pass, connection, Deprovisioning::Archive) == Answer::Go =>
+        {
             match act::archive(connection, ready, &account).await {
                 Err(ScimError::NotFound) => {
                     connection.directory_of(ready).remove(&account.id);
@@ -321,10 +341,11 @@ async fn release(
         "Deprovision",
         note.to_owned(),
     );
-    if let Some(connection) = connection
-        && connection.note(&pass.key, None)
-    {
-        pass.context.recount(&connection.key);
+    if let Some(connection) = connection {
+        guard::done(pass, connection);
+        if connection.note(&pass.key, None) {
+            pass.context.recount(&connection.key);
+        }
     }
     pass.context.forget_user(&pass.uid);
     Ok(Action::await_change())

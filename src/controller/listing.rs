@@ -105,6 +105,7 @@ pub async fn list_groups(
         Ok(listing) => listing,
         Err(ScimError::NotImplemented) => {
             side.set_listed(Listed::Unsupported);
+            memory.groups_again = None;
             return Ok(connection.listing_done());
         }
         // A token that is refused, or a backend that is not there, is everybody's trouble.

@@ -11,6 +11,7 @@ use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
 use crate::directory::{Groups, Users};
 use crate::domain::conditions::Verdict;
+use crate::domain::guard::Guard;
 use crate::domain::profile::Profile;
 use crate::scim::{Client, Discovery};
 
@@ -162,6 +163,7 @@ pub struct Connection {
     /// Where answers of a backend go that was left meanwhile: nobody reads it.
     left_behind: Mutex<Users>,
     groups: GroupSide,
+    guard: Mutex<Guard>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     holders: Mutex<HashMap<String, Key>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
@@ -193,6 +195,7 @@ impl Connection {
             backend: AtomicU64::new(0),
             left_behind: Mutex::default(),
             groups: GroupSide::default(),
+            guard: Mutex::default(),
             outcomes: Mutex::default(),
             holders: Mutex::default(),
             group_outcomes: Mutex::default(),
@@ -327,6 +330,11 @@ impl Connection {
         lock(&self.doubtful_creates).clear();
         self.groups.forget();
         self.forget_ids();
+    }
+
+    /// The brake on mass deprovisioning; never across an await.
+    pub fn guard(&self) -> MutexGuard<'_, Guard> {
+        lock(&self.guard)
     }
 
     /// What is known of the backend's groups.

@@ -11,6 +11,7 @@ pub mod events;
 pub mod farewell;
 pub mod finalizer;
 pub mod group;
+pub mod guard;
 pub mod index;
 pub mod listing;
 pub mod live;

@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
+use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::report::{Report, archived_before, archived_seen, note, write};
@@ -191,6 +192,17 @@ pub async fn applied(
             );
             report.outcome.retry_on_listing = true;
             report.acted = false;
+            write(pass, Some(connection), report).await?;
+            Ok(Action::await_change())
+        }
+        Applied::Later => Ok(Action::await_change()),
+        Applied::Held { plan } => {
+            let ready = Verdict::no(C::Ready, Reason::DeprovisioningHeld, guard::HELD);
+            let mut report = trouble(pass, connection, vec![accepted], ready, Outlook::Stuck);
+            report.plan = plan.map(|plan| PlanStatus {
+                action: "Hold".into(),
+                ..plan
+            });
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
         }

@@ -268,10 +268,11 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             followed_by_groups(context, user);
             let key = Key::of(user);
             let connection = Key::connection_of(user);
-            if let Some(connection) = context.connection(&connection)
-                && connection.note(&key, None)
-            {
-                context.recount(&connection.key);
+            if let Some(connection) = context.connection(&connection) {
+                connection.guard().withdraw(&user.uid().unwrap_or_default());
+                if connection.note(&key, None) {
+                    context.recount(&connection.key);
+                }
             }
             context.forget_user(&user.uid().unwrap_or_default());
             context.index(|index| index.remove(&key))

@@ -17,9 +17,10 @@ use crate::controller::live::{Connection, Phase, Ready, State};
 use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
-use crate::controller::{connection, farewell, finalizer};
+use crate::controller::{connection, farewell, finalizer, guard};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
+use crate::domain::guard::{Answer, Deprovisioning};
 use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
@@ -283,7 +284,21 @@ async fn step(
             "the listing of the backend is not complete; creating now could make a second account",
         ));
     }
-    act::apply(pass, connection, ready, valid, plan, adopted).await
+    if plan.archives() {
+        match guard::ask(pass, connection, Deprovisioning::Archive) {
+            Answer::Go => {}
+            Answer::Wait => return Ok(Applied::Later),
+            Answer::Held => {
+                let plan = plan.status(&valid.desired);
+                return Ok(Applied::Held { plan });
+            }
+        }
+    }
+    let applied = act::apply(pass, connection, ready, valid, plan, adopted).await?;
+    if matches!(applied, Applied::Done { .. }) {
+        guard::done(pass, connection);
+    }
+    Ok(applied)
 }
 
 impl Pass<'_> {

@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod declared;
 pub mod diff;
 pub mod group;
+pub mod guard;
 pub mod identity;
 pub mod names;
 pub mod observed;

@@ -119,6 +119,20 @@ impl Plan {
         }
     }
 
+    /// Whether somebody who is active would be archived.
+    pub fn archives(&self) -> bool {
+        let Self::Update {
+            account, changes, ..
+        } = self
+        else {
+            return false;
+        };
+        let off = |change: &Change| {
+            change.attribute == "active" && change.to == Some(serde_json::Value::Bool(false))
+        };
+        account.active != Some(false) && changes.iter().any(off)
+    }
+
     /// What status shows; `None` when nothing is to be done.
     pub fn status(&self, desired: &Desired) -> Option<PlanStatus> {
         let attributes: BTreeSet<String> = match self {

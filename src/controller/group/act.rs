@@ -37,6 +37,13 @@ pub struct Written {
     pub removed: usize,
 }
 
+impl Written {
+    /// Grows with each change.
+    pub fn progress(&self) -> usize {
+        self.added + self.removed + self.attributes.len() + usize::from(self.created)
+    }
+}
+
 /// What became of a step.
 pub enum Applied {
     /// The group is in step with what can be resolved.
@@ -201,6 +208,7 @@ pub async fn step(
                 ready,
                 group,
                 written,
+                doubt: false,
             };
             let done = work.carry_out(changes, delta).await;
             let group = work.group;
@@ -213,6 +221,11 @@ pub async fn step(
                 },
                 // Gone, or changed under us: what we know of the group is old.
                 Err(ScimError::NotFound | ScimError::PreconditionFailed) => {
+                    if side.echo() == MembersEcho::NotReturned
+                        && let Some(members) = &group.members
+                    {
+                        report::record_applied(pass, members).await?;
+                    }
                     match observe::look(connection, ready, &group.id).await {
                         Ok(_) => Applied::LookAgain,
                         Err(error) => Applied::Failed(error),
@@ -253,7 +266,10 @@ async fn known_members(
     group: &mut ObservedGroup,
 ) -> Result<bool, ScimError> {
     if connection.group_side().echo() == MembersEcho::NotReturned {
-        group.members = Some(pass.before.applied_members.iter().cloned().collect());
+        // Of another backend they say nothing of this one.
+        let known = pass.recorded().is_some();
+        let last = pass.context.last_group_status(pass.group).applied_members;
+        group.members = Some(last.into_iter().filter(|_| known).collect());
         connection.groups_of(ready).put(group.clone());
         return Ok(true);
     }

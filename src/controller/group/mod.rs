@@ -34,9 +34,12 @@ use crate::domain::validate::sentence;
 use act::Applied;
 use report::Report;
 
-/// How often one pass looks again at what it has just written: a create, its members, the first
-/// removal and what came of it. More is a backend that does not keep what it is told.
+/// How often one pass looks again without having written anything new. More is a backend that does not
+/// keep what it is told.
 const ROUNDS: usize = 8;
+/// So many changes in one pass, and only [`ROUNDS`] more: a backend that undoes each would otherwise keep
+/// it busy for ever.
+const MOST_PROGRESS: usize = 20_000;
 /// How long additions are gathered while more members are on their way.
 const GATHER: Duration = Duration::from_secs(5);
 
@@ -78,7 +81,10 @@ pub async fn reconcile(
         // All groups are woken once it is known which connections there are.
         return Ok(Action::await_change());
     }
-    if context.users.wait_until_ready().now_or_never().is_none() {
+    if !matches!(
+        context.users.wait_until_ready().now_or_never(),
+        Some(Ok(()))
+    ) {
         // A selector over half of the users would remove the other half.
         return Ok(Action::requeue(Duration::from_millis(200)));
     }
@@ -159,11 +165,16 @@ async fn work(
     }
     let mut written = act::Written::default();
     let mut applied = Applied::LookAgain;
-    for _ in 0..ROUNDS {
+    let mut idle = 0;
+    while matches!(applied, Applied::LookAgain) && idle < ROUNDS {
+        let before = written.progress();
         applied = act::step(pass, connection, ready, &desired, &mut written).await?;
-        if !matches!(applied, Applied::LookAgain) {
-            break;
-        }
+        // Members that come and go are no end in themselves.
+        idle = if written.progress() > before && written.progress() < MOST_PROGRESS {
+            0
+        } else {
+            idle + 1
+        };
     }
     if let Applied::Failed(error) = &applied
         && crate::controller::outcome::is_the_connections(error)

@@ -8,6 +8,7 @@ use crate::api::connection::MemberRemoval;
 use crate::controller::group::act::Written;
 use crate::controller::group::observe;
 use crate::controller::live::{Connection, Ready};
+use crate::directory::Known;
 use crate::domain::group::{
     self, Delta, Form, GroupChanges, MembersEcho, ObservedGroup, Removal, Trial,
 };
@@ -23,6 +24,8 @@ pub struct Work<'a> {
     pub group: ObservedGroup,
     /// What was written.
     pub written: &'a mut Written,
+    /// An answer lacked somebody whom it should have shown: read before anything follows from it.
+    pub doubt: bool,
 }
 
 impl Work<'_> {
@@ -43,7 +46,12 @@ impl Work<'_> {
         {
             return attributes.map(|()| None);
         }
-        let added = self.add(add).await?;
+        let added = match self.add(add).await {
+            Err(error) if matches!(error.class(), ErrorClass::Rejected | ErrorClass::Conflict) => {
+                Some(error.to_string())
+            }
+            result => result?,
+        };
         let removed = self.remove(remove).await?;
         attributes?;
         Ok(added.or(removed))
@@ -116,17 +124,26 @@ impl Work<'_> {
             let (patch, delta) = change.of(&piece);
             match self.patch(&patch, &GroupChanges::default(), &delta).await {
                 Ok(()) => sent.through.extend(piece),
-                // One of them may be gone at the backend: what is left of the group tells.
-                Err(error) if error.scim_type() == Some(ScimType::NoTarget) => {
+                // One of them may be gone at the backend: what is left of the group tells, where it shows.
+                Err(error)
+                    if error.scim_type() == Some(ScimType::NoTarget) && self.shows_members() =>
+                {
                     return Err(ScimError::PreconditionFailed);
                 }
                 Err(error)
-                    if group::asks_for_fewer(&error) || self.is_about_one(&error).await? =>
+                    if matches!(error.class(), ErrorClass::Rejected | ErrorClass::Conflict)
+                        || self.is_about_one(&error).await? =>
                 {
                     if let Some((first, second)) = group::halves(&piece) {
                         steps.push(Step::Learn(first.len(), sent.refused));
                         steps.push(Step::Send(second.to_vec()));
                         steps.push(Step::Send(first.to_vec()));
+                    } else if matches!(change, Change::Remove(_)) && !self.shows_members() {
+                        // Nobody can tell; who cannot be removed is taken for gone, with the account.
+                        self.group = group::assume(&self.group, &GroupChanges::default(), &delta);
+                        let mut groups = self.connection.groups_of(self.ready);
+                        groups.put_assumed(self.group.clone());
+                        sent.through.extend(piece);
                     } else {
                         sent.refused += 1;
                         sent.why = Some(error.to_string());
@@ -139,7 +156,14 @@ impl Work<'_> {
                 Err(error) => return Err(error),
             }
         }
+        if std::mem::take(&mut self.doubt) {
+            self.members_now().await?;
+        }
         Ok(sent)
+    }
+
+    fn shows_members(&self) -> bool {
+        self.connection.group_side().echo() != MembersEcho::NotReturned
     }
 
     /// Whether a 404 is about a member, since the group itself is still there.
@@ -219,19 +243,46 @@ impl Work<'_> {
             return Ok(Some(KEEPS_MEMBERS.into()));
         };
         let before = self.members_now().await?;
-        let Some(one) = leaving.iter().find(|id| before.contains(*id)).cloned() else {
-            return Ok(None);
-        };
-        let asked = vec![one];
-        let (patch, delta) = Change::Remove(form).of(&asked);
-        match self.patch(&patch, &GroupChanges::default(), &delta).await {
-            Ok(()) => {}
-            Err(error) if refuses_the_form(&error) => {
-                let next = removal.refused(form);
-                side.set_removal(next);
-                return Ok((next == Removal::Broken).then(|| KEEPS_MEMBERS.into()));
+        let mut asked = Vec::new();
+        let mut refused = 0;
+        for one in leaving.iter().filter(|id| before.contains(*id)) {
+            let one = vec![one.clone()];
+            let (patch, delta) = Change::Remove(form).of(&one);
+            match self.patch(&patch, &GroupChanges::default(), &delta).await {
+                Ok(()) => {
+                    asked = one;
+                    break;
+                }
+                Err(error) if error.scim_type() == Some(ScimType::NoTarget) => {
+                    return Err(ScimError::PreconditionFailed);
+                }
+                Err(error) if refuses_the_form(&error) => {
+                    refused = ALIKE;
+                    break;
+                }
+                // It may be about this member; several that are refused alike are about the form.
+                Err(error)
+                    if matches!(error.class(), ErrorClass::Rejected | ErrorClass::Conflict)
+                        || self.is_about_one(&error).await? =>
+                {
+                    refused += 1;
+                    if refused == ALIKE {
+                        break;
+                    }
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        if asked.is_empty() {
+            if refused == 0 {
+                return Ok(None);
+            }
+            if refused < ALIKE {
+                return Ok(Some(format!("{refused} members are kept by the backend")));
+            }
+            let next = removal.refused(form);
+            side.set_removal(next);
+            return Ok((next == Removal::Broken).then(|| KEEPS_MEMBERS.into()));
         }
         let mut after = self.members_now().await?;
         if asked.iter().any(|id| after.contains(id)) {
@@ -240,8 +291,15 @@ impl Work<'_> {
             after = self.members_now().await?;
         }
         self.written.removed += asked.iter().filter(|id| !after.contains(*id)).count();
-        // The others who leave may go by themselves, with their accounts.
-        let staying = |id: &&String| asked.contains(*id) || !leaving.contains(*id);
+        // Others may go by themselves, with their accounts, and say nothing of the form; whoever is
+        // still there says that it left them alone.
+        let there = |id: &String| {
+            let known = self.connection.directory_of(self.ready).by_id(id);
+            matches!(known, Known::Present(_))
+        };
+        let staying = |id: &&String| {
+            asked.contains(*id) || after.contains(*id) || (!leaving.contains(*id) && there(id))
+        };
         let trial = Trial {
             form,
             asked: &asked,
@@ -304,6 +362,7 @@ impl Work<'_> {
                 seen
             }
             Some(seen) => {
+                self.doubt |= side.echo() == MembersEcho::Returned;
                 let group = ObservedGroup {
                     members: assumed.members,
                     stamp: None,
@@ -368,6 +427,8 @@ impl Sent {
 
 /// How long a backend may take to show what it has just written.
 const READ_LAG: Duration = Duration::from_millis(500);
+/// So many members that are refused alike are refused for the form of the request.
+const ALIKE: usize = 3;
 /// So many are tried one by one before it is believed that none is taken.
 const MOST_REFUSED: usize = 8;
 

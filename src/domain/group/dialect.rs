@@ -126,7 +126,7 @@ impl Removal {
             (Self::Broken, _, _) | (_, Form::Value, Outcome::Wiped) => Self::Broken,
             (Self::Unknown, Form::Filter, Outcome::Works) if trial.proves() => Self::Filter,
             (Self::Unknown, Form::Filter, Outcome::Ignored) => Self::TryValue,
-            (Self::Unknown, Form::Filter, Outcome::Wiped) => Self::Broken,
+            // The filter of the RFC names one: others who went meanwhile went by themselves.
             (Self::Filter, Form::Filter, Outcome::Ignored | Outcome::Wiped) => Self::Unknown,
             (Self::TryValue, Form::Value, Outcome::Works) if trial.proves() => Self::Value,
             (Self::TryValue, Form::Value, Outcome::Ignored) => Self::Broken,

@@ -1,0 +1,145 @@
+//! The guard of a connection at work: who asks it, what its reconciler decides and writes down, and what
+//! status says of it. The decisions are `domain::guard`'s.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::connection::{Deprovisioned, HeldPlan, ScimConnectionSpec};
+use crate::api::{ANNOTATION_APPROVE_PLAN, ScimConnection};
+use crate::controller::context::Context;
+use crate::controller::index::Key;
+use crate::controller::live::Connection;
+use crate::controller::user::Pass;
+use crate::domain::conditions::Verdict;
+use crate::domain::guard::{Answer, Case, Deprovisioning, Limit};
+use crate::domain::names;
+
+/// Why a deprovisioning is held, for the one who is held.
+pub const HELD: &str = "the deprovisioning guard holds this for approval; the connection's heldPlan says what, and how to approve it";
+
+/// Asks whether the person of this pass may be deprovisioned now. Whoever has to wait is woken when it
+/// is decided.
+pub fn ask(pass: &Pass<'_>, connection: &Connection, action: Deprovisioning) -> Answer {
+    let case = Case {
+        namespace: pass.key.namespace.clone(),
+        name: pass.key.name.clone(),
+        uid: pass.uid.clone(),
+        action,
+    };
+    let answer = connection.guard().ask(&case);
+    if answer == Answer::Wait {
+        pass.context.wake_connection(&connection.key);
+    }
+    answer
+}
+
+/// The person of this pass is deprovisioned, or is to stay.
+pub fn done(pass: &Pass<'_>, connection: &Connection) {
+    let mut guard = connection.guard();
+    if guard.is_idle() {
+        return;
+    }
+    let before = guard.plan();
+    guard.withdraw(&pass.uid);
+    if guard.plan() != before {
+        pass.context.recount(&connection.key);
+    }
+}
+
+/// Decides on everybody who asked, and on an approval; what comes of it is told after it is written down.
+/// Returns those whom an approval releases.
+pub fn decide(
+    object: &ScimConnection,
+    context: &Context,
+    connection: &Connection,
+    counted: bool,
+) -> Vec<Case> {
+    let outcomes = connection.outcomes();
+    let now = outcomes.values().filter(|o| o.id.is_some()).count();
+    // After a start not everybody was looked at yet.
+    let known = object.status.as_ref().and_then(|s| s.users);
+    let known = known
+        .filter(|_| !counted)
+        .map_or(0, |users| users.provisioned);
+    let provisioned = u32::try_from(now).unwrap_or(u32::MAX).max(known);
+    let seconds = jiff::Timestamp::now().as_second();
+    let mut guard = connection.guard();
+    guard.decide(limit(&object.spec), provisioned, seconds);
+    let approved = object.annotations().get(ANNOTATION_APPROVE_PLAN);
+    let released = approved.map_or_else(Vec::new, |hash| guard.approve(hash));
+    drop(guard);
+    if !released.is_empty() {
+        let note = format!("{} users are deprovisioned by approval", released.len());
+        let reference = object.object_ref(&());
+        context
+            .events
+            .normal(reference, "PlanApproved", "Deprovision", note);
+    }
+    released
+}
+
+/// Wakes those whose case was decided.
+pub fn tell(context: &Context, cases: impl IntoIterator<Item = Case>) {
+    let keys = cases
+        .into_iter()
+        .map(|case| Key::new(case.namespace, case.name));
+    context.wake_users(keys);
+}
+
+fn limit(spec: &ScimConnectionSpec) -> Limit {
+    let guard = &spec.deprovision_guard;
+    Limit {
+        max_percent: guard.max_percent,
+        minimum: guard.minimum,
+        window: names::duration_seconds(&guard.window)
+            .unwrap_or(3600)
+            .max(1),
+    }
+}
+
+/// What is held, for status.
+pub fn held_plan(connection: &Connection) -> Option<HeldPlan> {
+    let plan = connection.guard().plan()?;
+    Some(HeldPlan {
+        hash: plan.hash,
+        count: u32::try_from(plan.count).unwrap_or(u32::MAX),
+        users: plan.first,
+    })
+}
+
+/// What was spent, for status.
+pub fn deprovisioned(connection: &Connection) -> Vec<Deprovisioned> {
+    let guard = connection.guard();
+    let spent = guard.spent().filter_map(|(at, count)| {
+        let at = jiff::Timestamp::from_second(at).ok()?;
+        Some(Deprovisioned {
+            at: Time(at),
+            count,
+        })
+    });
+    spent.collect()
+}
+
+/// Takes up what was spent before a restart.
+pub fn restore(object: &ScimConnection, connection: &Connection) {
+    if let Some(status) = &object.status {
+        let spent = status.deprovisioned.iter();
+        let spent = spent.map(|entry| (entry.at.0.as_second(), entry.count));
+        connection.guard().restore(spent);
+    }
+}
+
+/// `DeprovisioningHeld`, while something is held.
+pub fn verdict(connection: &Connection) -> Option<Verdict> {
+    let plan = connection.guard().plan()?;
+    let count = plan.count;
+    let hash = plan.hash;
+    Some(Verdict::yes(
+        C::DeprovisioningHeld,
+        Reason::GuardExceeded,
+        format!(
+            "{count} users would be archived or deleted beyond spec.deprovisionGuard; the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these"
+        ),
+    ))
+}

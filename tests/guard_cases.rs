@@ -1,0 +1,212 @@
+//! The worst day: a commit that takes out most of a company, and a person who has to say whether it was
+//! meant.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use anyhow::{Result, ensure};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use scim_operator::api::ScimConnection;
+use scim_operator::api::connection::HeldPlan;
+use scim_operator_harness::{RecordingProxy, wait};
+use scim_sim::{SimConfig, Simulator};
+use serde_json::json;
+use support::{DEADLINE, Rig, TOKEN, writes_since};
+
+struct Scene {
+    rig: Rig,
+    simulator: Simulator,
+    proxy: RecordingProxy,
+}
+
+async fn company(people: usize) -> Result<Scene> {
+    let rig = Rig::start().await?;
+    let simulator = Simulator::start(SimConfig {
+        tokens: vec![TOKEN.into()],
+        ..SimConfig::default()
+    })
+    .await?;
+    let proxy = RecordingProxy::start(&simulator.base_url()).await?;
+    rig.set_token(TOKEN).await?;
+    rig.connect(&proxy.url(), json!({})).await?;
+    rig.connection_is("Ready", "True", "Connected").await?;
+    let names: Vec<String> = (0..people).map(person).collect();
+    rig.declare_all(&names, json!({})).await?;
+    for name in &names {
+        rig.settled(name).await?;
+    }
+    Ok(Scene {
+        rig,
+        simulator,
+        proxy,
+    })
+}
+
+fn person(number: usize) -> String {
+    format!("user-{number:03}")
+}
+
+impl Scene {
+    fn archived(&self) -> usize {
+        let users = self.simulator.users();
+        users.iter().filter(|user| user["active"] == false).count()
+    }
+
+    /// Waits until the connection shows a plan of so many.
+    async fn held(&self, count: u32) -> Result<HeldPlan> {
+        let what = format!("a plan of {count} to be held");
+        let connection = wait::wait_for_object(
+            self.rig.connections(),
+            "scim",
+            &what,
+            DEADLINE,
+            |c: Option<&ScimConnection>| {
+                let status = c.and_then(|c| c.status.as_ref());
+                status
+                    .and_then(|s| s.held_plan.as_ref())
+                    .is_some_and(|plan| plan.count == count)
+            },
+        );
+        let connection = self.rig.told(connection.await)?;
+        let status = connection.and_then(|c| c.status).unwrap_or_default();
+        ensure!(
+            status.conditions.iter().any(|c| {
+                c.type_ == "DeprovisioningHeld" && c.status == "True" && c.reason == "GuardExceeded"
+            }),
+            "{:?}",
+            status.conditions
+        );
+        Ok(status.held_plan.unwrap_or_default())
+    }
+
+    async fn archives(&self, count: usize) -> Result<()> {
+        wait::eventually("so many to be archived", DEADLINE, async || {
+            Ok((self.archived() == count).then_some(()))
+        })
+        .await
+    }
+
+    async fn approve(&self, hash: &str) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {"scim-operator.io/approve-plan": hash}}});
+        self.rig
+            .connections()
+            .patch("scim", &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    async fn delete(&self, numbers: impl Iterator<Item = usize>) -> Result<()> {
+        for number in numbers {
+            let users = self.rig.users();
+            users
+                .delete(&person(number), &DeleteParams::default())
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn gone(&self, numbers: impl Iterator<Item = usize>) -> Result<()> {
+        for number in numbers {
+            let name = person(number);
+            self.rig
+                .told(wait::wait_for_absence(self.rig.users(), &name, DEADLINE).await)?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_sixty_of_a_hundred_deleted_by_one_commit_wait_for_approval() -> Result<()> {
+    let mut scene = company(100).await?;
+    let mark = scene.proxy.mark();
+    scene.delete(0..60).await?;
+    let plan = scene.held(50).await?;
+    ensure!(plan.users.len() == 10, "{plan:?}");
+    // A tenth may go; those ten are granted by the same stroke that holds the others.
+    scene.archives(10).await?;
+    let held = plan.users[0].rsplit('/').next().unwrap_or_default();
+    scene
+        .rig
+        .user_is(held, "Ready", "False", "DeprovisioningHeld")
+        .await?;
+
+    // Neither the hash of something else nor a restart lets anybody go.
+    scene.approve("0123456789abcdef").await?;
+    scene.rig.operator.terminate(DEADLINE).await?;
+    scene.rig.restart().await?;
+    scene.rig.sync("after-restart").await?;
+    let again = scene.held(50).await?;
+    ensure!(again.hash == plan.hash, "the same plan has another hash");
+    scene.delete(60..61).await?;
+    let more = scene.held(51).await?;
+    ensure!(more.hash != plan.hash);
+    scene.approve(&plan.hash).await?;
+    scene.rig.sync("approved-the-old").await?;
+    ensure!(
+        scene.archived() == 10 && writes_since(&scene.proxy, mark).len() == 10,
+        "{} archived by {:?}",
+        scene.archived(),
+        writes_since(&scene.proxy, mark)
+    );
+
+    // What was looked at is what goes.
+    scene.approve(&more.hash).await?;
+    scene.gone(0..61).await?;
+    ensure!(scene.archived() == 61);
+    let connection = scene.rig.connections().get("scim").await?;
+    let status = connection.status.unwrap_or_default();
+    ensure!(
+        status.held_plan.is_none(),
+        "still held: {:?}",
+        status.held_plan
+    );
+
+    // The next one is another plan, and the old approval says nothing of it.
+    scene.delete(61..64).await?;
+    let next = scene.held(3).await?;
+    ensure!(next.hash != more.hash && scene.archived() == 61);
+    let left = scene.rig.users().list(&ListParams::default()).await?;
+    ensure!(left.items.len() == 39, "{} are left", left.items.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archiving_by_spec_counts_as_well_and_whoever_stays_leaves_the_plan() -> Result<()> {
+    let scene = company(20).await?;
+    for number in 0..8 {
+        scene
+            .rig
+            .edit(&person(number), json!({"active": false}))
+            .await?;
+    }
+    let plan = scene.held(3).await?;
+    // The minimum is five.
+    scene.archives(5).await?;
+    let held: Vec<String> = plan
+        .users
+        .iter()
+        .map(|user| user.rsplit('/').next().unwrap_or_default().to_owned())
+        .collect();
+    let user = scene
+        .rig
+        .user_is(&held[0], "Ready", "False", "DeprovisioningHeld")
+        .await?;
+    let shown = user.status.and_then(|s| s.plan).unwrap_or_default();
+    ensure!(
+        shown.action == "Hold" && shown.attributes == ["active"],
+        "{shown:?}"
+    );
+    scene.rig.edit(&held[0], json!({"active": true})).await?;
+    scene.rig.settled(&held[0]).await?;
+    let plan = scene.held(2).await?;
+    scene.approve(&plan.hash).await?;
+    for name in &held[1..] {
+        scene
+            .rig
+            .user_is(name, "Archived", "True", "Requested")
+            .await?;
+        scene.rig.settled(name).await?;
+    }
+    ensure!(scene.archived() == 7);
+    Ok(())
+}
