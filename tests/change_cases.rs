@@ -600,8 +600,8 @@ async fn what_is_wrong_beside_it_keeps_no_leaver_in() -> Result<()> {
     )
     .await?;
     rig.user_is("bob", "Valid", "False", "SpecInvalid").await?;
-    ensure!(active("bob") == false, "the invalid language kept him in");
     rig.user_is("bob", "Archived", "True", "Requested").await?;
+    ensure!(active("bob") == false, "the invalid language kept him in");
     ensure!(writes_since(&proxy, mark) == ["PATCH"]);
     Ok(())
 }
