@@ -1,14 +1,22 @@
 //! The composition root: flags, logs, client, probes, controllers, shutdown.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use kube::Client;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kube::Config;
 use tracing_subscriber::EnvFilter;
 
 use crate::controller::context::Options;
+use crate::controller::election::{Candidacy, Election, Fences};
 use crate::controller::run::run;
 use crate::http::{self, Readiness};
+use crate::leadership::Terms;
+
+/// How long the first answer of the API server may take; a pod that waited longer is started anew.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+/// Where Kubernetes tells a pod its namespace.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
 /// Keeps people and groups, declared as Kubernetes resources, in step with a SCIM 2.0 backend.
 #[derive(Parser)]
@@ -38,6 +46,87 @@ struct RunArguments {
     /// The form of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     log_format: LogFormat,
+    /// Seconds that a SCIM request may take, from connecting to the last byte.
+    #[arg(long, env = "REQUEST_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    request_timeout_seconds: u64,
+    #[command(flatten)]
+    election: ElectionArguments,
+}
+
+#[derive(Args)]
+struct ElectionArguments {
+    /// Whether to write only while holding a Lease, so that replicas take turns. Where it is not said:
+    /// yes in a cluster, no outside.
+    #[arg(long, env = "LEADER_ELECT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: Option<bool>,
+    /// The name of the Lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "scim-operator")]
+    lease_name: String,
+    /// Seconds that a renewal is good for.
+    #[arg(long, env = "LEASE_SECONDS", default_value_t = 15)]
+    lease_seconds: u64,
+    /// Seconds between renewals.
+    #[arg(long, env = "RENEW_SECONDS", default_value_t = 5)]
+    renew_seconds: u64,
+    /// Seconds after its last renewal when a leader stops by itself; fewer than the lease has.
+    #[arg(long, env = "RENEW_DEADLINE_SECONDS", default_value_t = 10)]
+    renew_deadline_seconds: u64,
+    /// The namespace of the Lease; default: the pod's.
+    #[arg(long, env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// The pod's name, by which people know the holder.
+    #[arg(long, env = "POD_NAME", default_value = "scim-operator")]
+    pod_name: String,
+}
+
+impl ElectionArguments {
+    /// As what to stand for election, if at all.
+    fn candidacy(self, longest_request: Duration) -> Result<Option<Candidacy>, StartError> {
+        let Self {
+            leader_elect,
+            lease_name,
+            lease_seconds,
+            renew_seconds,
+            renew_deadline_seconds,
+            lease_namespace,
+            pod_name,
+        } = self;
+        let namespace = lease_namespace.or_else(|| {
+            let own = std::fs::read_to_string(OWN_NAMESPACE).ok()?;
+            Some(own.trim().to_owned())
+        });
+        let namespace = namespace.filter(|namespace| !namespace.is_empty());
+        let namespace = match (leader_elect, namespace) {
+            (Some(false), _) | (None, None) => return Ok(None),
+            (Some(true), None) => return Err(StartError::NoNamespace),
+            (_, Some(namespace)) => namespace,
+        };
+        let terms = Terms {
+            lease: Duration::from_secs(lease_seconds),
+            renew_every: Duration::from_secs(renew_seconds),
+            renew_deadline: Duration::from_secs(renew_deadline_seconds),
+            longest_request,
+        };
+        Ok(Some(Candidacy {
+            namespace,
+            lease: lease_name,
+            // A container that is started again is another, though its pod is the same: what it
+            // held before may still be at work at the backend.
+            identity: format!("{pod_name}_{:016x}", random()),
+            terms: terms.checked()?,
+        }))
+    }
+}
+
+/// Why the operator cannot start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("--leader-elect needs --lease-namespace or POD_NAMESPACE outside of a cluster")]
+    NoNamespace,
+    #[error("the durations of the lease do not fit together")]
+    Terms(#[from] crate::leadership::TermsError),
+    #[error("the API server did not answer within {FIRST_ANSWER:?}")]
+    NoAnswer,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,7 +138,8 @@ enum LogFormat {
 /// Runs what the command line says.
 ///
 /// # Errors
-/// When the operator cannot start: no cluster configuration, or the probe address is taken.
+/// When the operator cannot start: no cluster configuration, or the probe address is taken. When it lost
+/// the lease by which it led: it has stopped, and wants to be started anew.
 pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let Command::Run(arguments) = arguments.command;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -58,24 +148,54 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         LogFormat::Json => logs.json().init(),
         LogFormat::Text => logs.with_ansi(false).init(),
     }
+    let longest_request = Duration::from_secs(arguments.request_timeout_seconds);
+    let candidacy = arguments.election.candidacy(longest_request)?;
     let readiness = Readiness::default();
     let bound = http::serve(arguments.http_address, readiness.clone()).await?;
     tracing::info!("listening {bound}");
-    let client = Client::try_default().await?;
-    let version = client.apiserver_version().await?;
+    let config = Config::infer().await?;
+    let fences = match candidacy {
+        Some(_) => Fences::closed(),
+        None => Fences::none(),
+    };
+    fences.install(longest_request);
+    let client = fences.client(config.clone())?;
+    let version = tokio::time::timeout(FIRST_ANSWER, client.apiserver_version())
+        .await
+        .map_err(|_| StartError::NoAnswer)??;
     tracing::info!(
         kubernetes = version.git_version,
         operator = env!("CARGO_PKG_VERSION"),
         "started"
     );
+    // A standby is ready as well: an update that waits for the new pod would else wait for ever, since
+    // the old one leads until it is told to stop.
     readiness.set();
     let options = Options {
         allow_local_endpoints: arguments.allow_local_endpoints,
         use_system_proxy: arguments.use_system_proxy,
     };
-    run(client, options, asked_to_stop()).await;
+    match candidacy {
+        Some(candidacy) => {
+            let election = Election::new(config, candidacy, fences)?;
+            let work = |shutdown| run(client, options, shutdown);
+            election.lead(asked_to_stop(), work).await?;
+        }
+        None => {
+            tracing::info!("no leader election: this has to be the only operator that runs");
+            run(client, options, asked_to_stop()).await;
+        }
+    }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Different each time: std's randomly keyed hasher is random enough to tell processes apart.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }
 
 async fn asked_to_stop() {

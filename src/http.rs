@@ -1,4 +1,5 @@
 //! Probes over HTTP: `/healthz` says that the process serves, `/readyz` that the API server answered.
+//! A standby is ready as well as the leader: it can take over at any moment.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,4 +8,5 @@ pub mod controller;
 pub mod directory;
 pub mod domain;
 pub mod http;
+pub mod leadership;
 pub mod scim;

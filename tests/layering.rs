@@ -40,17 +40,26 @@ const IMPURE: &[&str] = &[
 #[rustfmt::skip]
 const DOMAIN_MAY: &[&str] = &["api", "scim::path", "scim::patch", "scim::types", "scim::detail", "scim::error"];
 
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 12] = [
     layer("api", &[], IMPURE),
     layer("scim", &[], CLUSTER),
     layer("domain", DOMAIN_MAY, IMPURE),
     layer("directory", &["api", "domain", "scim"], CLUSTER),
-    layer("controller", &["api", "domain", "directory", "scim"], &[]),
+    layer("leadership", &[], IMPURE),
+    layer(
+        "controller",
+        &["api", "domain", "directory", "leadership", "scim"],
+        &[],
+    ),
     layer("http", &[], &[]),
     layer("metrics", &["api"], &[]),
     layer("telemetry", &[], &[]),
     layer("cli", &["api", "domain", "scim"], &[]),
-    layer("app", &["controller", "http", "metrics", "telemetry"], &[]),
+    layer(
+        "app",
+        &["controller", "http", "leadership", "metrics", "telemetry"],
+        &[],
+    ),
     // main.rs and the bins: the only ones to name app and cli.
     layer("", &["api", "app", "cli"], &[]),
 ];
@@ -290,6 +299,8 @@ fn the_check_itself_catches_what_is_forbidden() {
         ("src/domain/x.rs", "let c = '\\''; use tokio::spawn;", "after an escaped quote"),
         ("src/domain/x.rs", "let c = \"\\\"\"; use tokio::spawn;", "after a quote in a string"),
         ("src/directory/mod.rs", "use crate::controller::live;", "upwards"),
+        ("src/leadership.rs", "let now = std::time::Instant::now();", "time is passed in"),
+        ("src/leadership.rs", "fn f(x: &kube::Api<u8>) {}", "the cluster"),
         ("src/controller/x.rs", "use crate::app::start;", "only main names app"),
         ("src/http.rs", "fn f() { super::controller::run(); }", "by super, from the root"),
         ("src/bin/x.rs", "use scim_operator::controller::run;", "a bin goes through app or cli"),

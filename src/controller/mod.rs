@@ -7,6 +7,7 @@ pub mod act;
 pub mod connection;
 pub mod connection_status;
 pub mod context;
+pub mod election;
 pub mod events;
 pub mod farewell;
 pub mod finalizer;

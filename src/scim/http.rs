@@ -25,6 +25,7 @@ use crate::scim::cause::transport_error;
 use crate::scim::config::ClientConfig;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::{Cause, ScimError};
+use crate::scim::fence::Fence;
 use crate::scim::limits::Limiter;
 use crate::scim::reply::{Body, Reply, retry_after};
 
@@ -66,6 +67,7 @@ pub(crate) struct Transport {
     http: reqwest::Client,
     token: SecretString,
     limiter: Limiter,
+    fence: Fence,
     /// Learned from a 415: the server wants `application/json`.
     plain_json: AtomicBool,
     requests: AtomicU64,
@@ -106,6 +108,7 @@ impl Transport {
             http: builder.build().map_err(ConfigError::Tls)?,
             token: config.token.clone(),
             limiter: Limiter::new(config.limits),
+            fence: config.fence.clone(),
             plain_json: AtomicBool::new(false),
             requests: AtomicU64::new(0),
         })
@@ -155,6 +158,10 @@ impl Transport {
         let Some(_permit) = self.limiter.acquire().await else {
             return Err(ScimError::Closed);
         };
+        // Asked last of all: the process may have been paused while it waited, and another may lead.
+        if !self.fence.is_open() {
+            return Err(ScimError::Closed);
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         let started = tokio::time::Instant::now();
         let response = request.send().await.map_err(transport_error);

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 
 use crate::{process::Process, scratch::Scratch, wait::eventually};
 
@@ -76,6 +77,8 @@ impl Operator {
             .env("RUST_LOG", "info")
             .env("LOG_FORMAT", "text")
             .env("NO_COLOR", "1")
+            // One alone, also where the tests themselves run in a cluster.
+            .env("LEADER_ELECT", "false")
             .envs(options.environment.iter().map(|(key, value)| (key, value)));
         let log = scratch.join(format!("operator-{number}.log"));
         let process = Process::spawn("the operator", &command, &log)?;
@@ -155,6 +158,29 @@ impl Operator {
     /// Kills it with SIGKILL, as a lost node does.
     pub fn kill9(&mut self) -> Result<()> {
         self.process.kill()
+    }
+
+    /// Stops it where it is (SIGSTOP), as a paused machine does, clock aside.
+    pub fn pause(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn await_exit(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        let process = &mut self.process;
+        eventually("the operator ends", deadline, async || {
+            let status = process.exited()?;
+            if status.is_none() {
+                bail!("{}", process.log_tail());
+            }
+            Ok(status)
+        })
+        .await
     }
 
     /// Sends SIGTERM and waits until it has drained; see [`Process::terminate`].
