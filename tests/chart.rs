@@ -70,6 +70,20 @@ async fn what_the_chart_renders_grants_little_and_runs_restricted() -> Result<()
             grants_little(rule, role["kind"] == "ClusterRole")?;
         }
     }
+    let (of_leader, roles) = leader_and_others(roles);
+    ensure!(
+        of_leader.len() == 1 && of_leader[0]["metadata"]["namespace"] == "scim-system",
+        "{of_leader:?}"
+    );
+    ensure!(
+        of_leader[0]["rules"]
+            == json!([
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                 "resourceNames": ["scim-operator"], "verbs": ["get", "update"]}
+            ]),
+        "{of_leader:?}"
+    );
     ensure!(roles.len() == 2, "{roles:?}");
     ensure!(roles[0]["metadata"]["namespace"] == "identity", "{roles:?}");
     let names = &roles[0]["rules"][0]["resourceNames"];
@@ -77,7 +91,7 @@ async fn what_the_chart_renders_grants_little_and_runs_restricted() -> Result<()
     let names = roles[1]["rules"][0].get("resourceNames");
     ensure!(names.is_none(), "{roles:?}");
     let usual = template(plane, &[]).await?;
-    let usual = of(&usual, "Role");
+    let usual = leader_and_others(of(&usual, "Role")).1;
     ensure!(usual.len() == 1, "{usual:?}");
     ensure!(
         usual[0]["metadata"]["namespace"] == "scim-system",
@@ -85,10 +99,11 @@ async fn what_the_chart_renders_grants_little_and_runs_restricted() -> Result<()
     );
 
     let deployment = of(&objects, "Deployment")[0];
-    ensure!(deployment["spec"]["strategy"]["type"] == "Recreate");
-    ensure!(deployment["spec"]["replicas"] == 1);
+    ensure!(deployment["spec"]["strategy"]["type"] == "RollingUpdate");
+    ensure!(deployment["spec"]["replicas"] == 2);
     let pod = &deployment["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
+    two_of_them_are_one_operator(&objects, pod)?;
     let (of_pod, own) = (&pod["securityContext"], &container["securityContext"]);
     ensure!(
         of_pod["seccompProfile"]["type"] == "RuntimeDefault",
@@ -126,14 +141,58 @@ async fn what_the_chart_renders_grants_little_and_runs_restricted() -> Result<()
     Ok(())
 }
 
+/// The Roles for the Lease, and those for Secrets.
+fn leader_and_others(roles: Vec<&Value>) -> (Vec<&Value>, Vec<&Value>) {
+    let is_leaders = |role: &&Value| role["metadata"]["name"] == "scim-operator-leader";
+    roles.into_iter().partition(is_leaders)
+}
+
+/// Replicas without an election would all write; all on one node they would be lost together.
+fn two_of_them_are_one_operator(objects: &[Value], pod: &Value) -> Result<()> {
+    let container = &pod["containers"][0];
+    let arguments = words(&container["args"]);
+    for needed in ["--leader-elect", "--lease-name=scim-operator"] {
+        ensure!(arguments.contains(&needed), "{arguments:?}");
+    }
+    for (name, path) in [
+        ("POD_NAME", "metadata.name"),
+        ("POD_NAMESPACE", "metadata.namespace"),
+    ] {
+        let variable = json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        let variables = container["env"].as_array();
+        ensure!(
+            variables.is_some_and(|all| all.contains(&variable)),
+            "{container}"
+        );
+    }
+    let apart = &pod["affinity"]["podAntiAffinity"];
+    let preferred = &apart["preferredDuringSchedulingIgnoredDuringExecution"];
+    ensure!(
+        preferred[0]["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname",
+        "{pod}"
+    );
+    let budget = of(objects, "PodDisruptionBudget");
+    ensure!(
+        budget.len() == 1 && budget[0]["spec"]["maxUnavailable"] == 1,
+        "{budget:?}"
+    );
+    Ok(())
+}
+
 fn grants_little(rule: &Value, cluster_wide: bool) -> Result<()> {
     const HARMLESS: [&str; 5] = ["create", "get", "list", "patch", "watch"];
+    const ONE_LEASE: [&str; 2] = ["get", "update"];
     let (resources, verbs) = (words(&rule["resources"]), words(&rule["verbs"]));
     let all = [words(&rule["apiGroups"]), resources.clone(), verbs.clone()].concat();
     ensure!(!all.contains(&"*"), "a wildcard: {rule}");
-    ensure!(verbs.iter().all(|v| HARMLESS.contains(v)), "{rule}");
+    let leases = resources == ["leases"] && !cluster_wide;
+    let one_lease = leases && verbs == ONE_LEASE && words(&rule["resourceNames"]).len() == 1;
     ensure!(
-        !verbs.contains(&"create") || resources == ["events"],
+        one_lease || verbs.iter().all(|v| HARMLESS.contains(v)),
+        "{rule}"
+    );
+    ensure!(
+        !verbs.contains(&"create") || resources == ["events"] || leases && verbs == ["create"],
         "{rule}"
     );
     ensure!(!all.contains(&"serviceaccounts/token"), "{rule}");
@@ -167,6 +226,10 @@ async fn values_reach_what_they_are_for() -> Result<()> {
         "extraArgs={--http-address=0.0.0.0:9090}",
         "useSystemProxy=true",
         "nodeSelector.disk=ssd",
+        "replicas=3",
+        "podDisruptionBudget.enabled=false",
+        "affinity.nodeAffinity.x=y",
+        "topologySpreadConstraints[0].maxSkew=1",
         "priorityClassName=high",
         "serviceAccount.name=mine",
     ] {
@@ -193,6 +256,8 @@ async fn values_reach_what_they_are_for() -> Result<()> {
     let arguments = json!([
         "run",
         "--log-format=json",
+        "--leader-elect",
+        "--lease-name=scim-operator",
         "--use-system-proxy",
         "--http-address=0.0.0.0:9090"
     ]);
@@ -203,6 +268,16 @@ async fn values_reach_what_they_are_for() -> Result<()> {
     );
     ensure!(pod["nodeSelector"]["disk"] == "ssd" && pod["priorityClassName"] == "high");
     ensure!(pod["serviceAccountName"] == "mine", "{pod}");
+    ensure!(of(&objects, "Deployment")[0]["spec"]["replicas"] == 3);
+    ensure!(of(&objects, "PodDisruptionBudget").is_empty());
+    ensure!(
+        pod["affinity"] == json!({"nodeAffinity": {"x": "y"}}),
+        "{pod}"
+    );
+    ensure!(
+        pod["topologySpreadConstraints"] == json!([{"maxSkew": 1}]),
+        "{pod}"
+    );
 
     let unkept = template(plane, &["--set", "crds.keep=false"]).await?;
     let crd = of(&unkept, "CustomResourceDefinition")[0].to_string();
@@ -217,7 +292,12 @@ async fn values_reach_what_they_are_for() -> Result<()> {
 async fn bad_values_are_refused() -> Result<()> {
     let plane = ControlPlane::shared().await?;
     for (bad, why) in [
-        ("replicas=3", "there is no leader election yet"),
+        ("replicas=-1", "there is no such number of pods"),
+        (
+            "replicas=100",
+            "a hundred would stand by, and ask for the lease",
+        ),
+        ("leaderElection=false", "replicas would all write"),
         ("crds.instal=false", "a misspelt value would be ignored"),
         ("crds.install=maybe", "not a boolean"),
         ("logFormat=xml", "the operator would not start"),
@@ -279,6 +359,13 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
     plane
         .kubectl_with_input(&["create", "-f", "-"], &person.to_string())
         .await?;
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "scim-operator", "namespace": "scim-system"}, "spec": {}
+    });
+    plane
+        .kubectl_with_input(&["create", "-f", "-"], &lease.to_string())
+        .await?;
     rights_are_as_promised(&plane).await?;
 
     // There is no kubelet, so the pod itself is put to pod security admission.
@@ -297,14 +384,14 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
     let ours = "get roles -A -l app.kubernetes.io/instance=scim-operator -o name";
     let roles = plane.kubectl(&typed(ours)).await?;
     ensure!(
-        roles.lines().count() == 1,
+        roles.lines().count() == 2,
         "access no longer granted was not taken away: {roles}"
     );
 
     plane
         .helm(&typed("uninstall scim-operator -n scim-system"))
         .await?;
-    let all = "get crds,scimusers,clusterroles,clusterrolebindings,deployments,roles,rolebindings,serviceaccounts -A -o name";
+    let all = "get crds,scimusers,clusterroles,clusterrolebindings,deployments,poddisruptionbudgets,roles,rolebindings,serviceaccounts -A -o name";
     let left = plane.kubectl(&typed(all)).await?;
     let mut left: Vec<&str> = left.lines().filter(|l| l.contains("scim")).collect();
     left.retain(|l| !l.starts_with("customresourcedefinition"));
@@ -368,6 +455,31 @@ async fn rights_are_as_promised(plane: &ControlPlane) -> Result<()> {
             false,
             "create token scim-operator -n scim-system",
             "no tokens of its own making",
+        ),
+        (
+            true,
+            "auth can-i create leases -n scim-system",
+            "to lead; what is created has no name yet",
+        ),
+        (
+            true,
+            "get lease scim-operator -n scim-system",
+            "to see who leads",
+        ),
+        (
+            false,
+            "get lease other -n scim-system",
+            "somebody else's lease",
+        ),
+        (
+            false,
+            "delete lease scim-operator -n scim-system",
+            "a lease is released, not deleted",
+        ),
+        (
+            false,
+            "get lease scim-operator -n identity",
+            "leases of other namespaces",
         ),
         (false, "get pods -n scim-system", "nothing else"),
     ] {

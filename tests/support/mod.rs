@@ -27,8 +27,13 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts everything but a backend.
+    /// Starts everything but a backend; the operator is alone and takes part in no election.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with these variables of the operator.
+    pub async fn start_with(variables: &[(&str, String)]) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         plane.create_namespace(NAMESPACE).await?;
         plane.create_namespace("scim-system").await?;
@@ -45,7 +50,7 @@ impl Rig {
             ])
             .await?;
         let client = plane.admin_client().await?;
-        let operator = Self::operator(&plane).await?;
+        let operator = Self::operator(&plane, variables).await?;
         Ok(Self {
             plane,
             client,
@@ -53,21 +58,24 @@ impl Rig {
         })
     }
 
-    async fn operator(plane: &ControlPlane) -> Result<Operator> {
+    /// An operator more, as the chart's ServiceAccount.
+    pub async fn operator(plane: &ControlPlane, variables: &[(&str, String)]) -> Result<Operator> {
         let kubeconfig = plane
             .service_account_kubeconfig("scim-system", "scim-operator")
             .await?;
-        let mut operator = Operator::start(
-            &Options::new(env!("CARGO_BIN_EXE_scim-operator"), &kubeconfig)
-                .variable("RUST_LOG", "info,scim_operator=debug"),
-        )?;
+        let mut options = Options::new(env!("CARGO_BIN_EXE_scim-operator"), &kubeconfig)
+            .variable("RUST_LOG", "info,scim_operator=debug");
+        for (key, value) in variables {
+            options = options.variable(*key, value);
+        }
+        let mut operator = Operator::start(&options)?;
         operator.await_ready(DEADLINE).await?;
         Ok(operator)
     }
 
     /// Starts the operator again, after it was killed.
     pub async fn restart(&mut self) -> Result<()> {
-        self.operator = Self::operator(&self.plane).await?;
+        self.operator = Self::operator(&self.plane, &[]).await?;
         Ok(())
     }
 

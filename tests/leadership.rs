@@ -1,0 +1,248 @@
+//! Two real operators and one Lease: one writes, the other takes over when it is told to end, killed,
+//! or paused for too long; and whoever was paused writes nothing when it wakes (R08, R22, R24).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::DeleteParams;
+use reqwest::Method;
+use scim_operator_harness::{Operator, RecordingProxy, wait};
+use scim_sim::{SimConfig, Simulator};
+use serde_json::json;
+use support::{DEADLINE, Rig, TOKEN, person};
+
+/// What a lease that nobody releases is waited out for: three seconds, and the longest request's two.
+const WAIT_OUT: Duration = Duration::from_secs(5);
+
+/// Two operators that take part in the election; the first is `rig.operator`, and leads.
+struct Pair {
+    rig: Rig,
+    other: Operator,
+    simulator: Simulator,
+    proxy: RecordingProxy,
+}
+
+/// How fast the backend may be worked.
+const FAST: u32 = 2000;
+/// So slow that a leader is always in the middle of a line of users.
+const SLOW: u32 = 4;
+
+impl Pair {
+    async fn start(requests_per_second: u32) -> Result<Self> {
+        let mut rig = Rig::start_with(&election("one")).await?;
+        rig.operator.await_log("leading", DEADLINE).await?;
+        let mut other = Rig::operator(&rig.plane, &election("two")).await?;
+        other.await_log("standing by", DEADLINE).await?;
+        let config = SimConfig {
+            tokens: vec![TOKEN.into()],
+            ..SimConfig::default()
+        };
+        let simulator = Simulator::start(config).await?;
+        let proxy = RecordingProxy::start(&simulator.base_url()).await?;
+        rig.set_token(TOKEN).await?;
+        let limits =
+            json!({"limits": {"requestsPerSecond": requests_per_second, "maxInFlight": 2}});
+        rig.connect(&proxy.url(), limits).await?;
+        rig.connection_is("Ready", "True", "Connected").await?;
+        Ok(Self {
+            rig,
+            other,
+            simulator,
+            proxy,
+        })
+    }
+
+    async fn declare(&self, users: std::ops::Range<usize>) -> Result<()> {
+        for i in users {
+            let name = format!("user-{i}");
+            let spec = person(&format!("{name}@example.com"));
+            self.rig.declare(&name, spec).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for so many accounts to be asked for.
+    async fn posts(&self, at_least: usize) -> Result<()> {
+        wait::eventually("POSTs of users", DEADLINE, async || {
+            let posts = self.proxy.count(&Method::POST, "/Users");
+            ensure!(posts >= at_least, "{posts} of {at_least}");
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    async fn settled(&self, users: std::ops::Range<usize>) -> Result<()> {
+        for i in users {
+            let settled = self.rig.settled(&format!("user-{i}")).await;
+            let log = || format!("the other operator:\n{}", self.other.log());
+            settled.with_context(log)?;
+        }
+        Ok(())
+    }
+
+    fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.rig.client.clone(), "scim-system")
+    }
+
+    async fn holder(&self) -> Result<String> {
+        let spec = self.leases().get("scim-operator").await?.spec;
+        Ok(spec.and_then(|s| s.holder_identity).unwrap_or_default())
+    }
+
+    /// Every account was asked for once, and nothing was sent to any of them again.
+    fn each_written_once(&self, users: usize) -> Result<()> {
+        let mut posts: BTreeMap<String, usize> = BTreeMap::new();
+        let mut others = Vec::new();
+        for request in self.proxy.since(0) {
+            if request.method == Method::POST {
+                let body = request.request_body().unwrap_or_default();
+                let name = body["userName"].as_str().unwrap_or_default().to_owned();
+                *posts.entry(name).or_default() += 1;
+            } else if request.is_write() {
+                others.push(format!("{} {}", request.method, request.path_and_query));
+            }
+        }
+        let doubled: Vec<_> = posts.iter().filter(|(_, count)| **count > 1).collect();
+        ensure!(doubled.is_empty(), "asked for more than once: {doubled:?}");
+        ensure!(others.is_empty(), "{others:?}");
+        let accounts = self.simulator.users().len();
+        ensure!(posts.len() == users && accounts == users, "{accounts}");
+        Ok(())
+    }
+}
+
+fn election(pod: &str) -> Vec<(&'static str, String)> {
+    [
+        ("LEADER_ELECT", "true"),
+        ("POD_NAMESPACE", "scim-system"),
+        ("POD_NAME", pod),
+        ("LEASE_SECONDS", "3"),
+        ("RENEW_SECONDS", "1"),
+        ("RENEW_DEADLINE_SECONDS", "2"),
+        ("REQUEST_TIMEOUT_SECONDS", "2"),
+    ]
+    .map(|(key, value)| (key, value.to_owned()))
+    .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_writes_and_hands_over_as_soon_as_it_has_drained() -> Result<()> {
+    let mut pair = Pair::start(FAST).await?;
+    pair.declare(0..20).await?;
+    pair.settled(0..20).await?;
+    pair.each_written_once(20)?;
+    ensure!(pair.holder().await?.starts_with("one_"));
+    ensure!(!pair.other.log().contains("leading"), "two lead");
+
+    let told = Instant::now();
+    let status = pair.rig.operator.terminate(DEADLINE).await?;
+    ensure!(status.success(), "{status}");
+    let ended = told.elapsed();
+    pair.other.await_log("leading", DEADLINE).await?;
+    println!(
+        "SIGTERM: the leader ended after {ended:?}, the other led after {:?}",
+        told.elapsed()
+    );
+    let log = pair.rig.operator.log();
+    ensure!(log.contains("the lease is released"), "{log}");
+    // The lease was still fresh when it was taken, so it was not waited out.
+    let lease = pair.leases().get("scim-operator").await?.spec.unwrap();
+    ensure!(lease.holder_identity.unwrap().starts_with("two_"));
+    ensure!(lease.lease_transitions == Some(1));
+
+    pair.declare(20..25).await?;
+    pair.settled(0..25).await?;
+    pair.each_written_once(25)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_users_goes_on_with_the_next_leader_where_it_was_left() -> Result<()> {
+    let mut pair = Pair::start(SLOW).await?;
+    pair.declare(0..20).await?;
+    pair.posts(5).await?;
+    let status = pair.rig.operator.terminate(DEADLINE).await?;
+    ensure!(status.success(), "{status}");
+    pair.other.await_log("leading", DEADLINE).await?;
+    pair.settled(0..20).await?;
+    pair.each_written_once(20)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_killed_is_waited_out_and_no_account_is_doubled() -> Result<()> {
+    let mut pair = Pair::start(SLOW).await?;
+    pair.declare(0..20).await?;
+    pair.posts(5).await?;
+    pair.rig.operator.kill9()?;
+    let (killed, mark) = (Instant::now(), pair.proxy.mark());
+    pair.other.await_log("leading", DEADLINE).await?;
+    let took = killed.elapsed();
+    println!("SIGKILL: the other led after {took:?}, of {WAIT_OUT:?} to wait out");
+    // The last renewal is a second old at most, and the standby saw it half a second later at most.
+    let shortest = WAIT_OUT.saturating_sub(Duration::from_millis(1_500));
+    ensure!(took > shortest, "it waited for {took:?} only");
+    pair.settled(0..20).await?;
+    ensure!(pair.proxy.since(mark).iter().any(|r| r.is_write()));
+    // One request may have been under way, without anybody to hear the answer: it is found again.
+    let accounts = pair.simulator.users().len();
+    ensure!(accounts == 20, "{accounts} accounts");
+    pair.each_written_once(20)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_paused_writes_nothing_when_it_wakes_and_ends() -> Result<()> {
+    let mut pair = Pair::start(SLOW).await?;
+    pair.declare(0..40).await?;
+    pair.posts(5).await?;
+    pair.rig.operator.pause()?;
+    let paused = Instant::now();
+    pair.other.await_log("leading", DEADLINE).await?;
+    println!("SIGSTOP: the other led after {:?}", paused.elapsed());
+    // It wakes while the other is in the middle of the line that it has in mind itself.
+    let mark = pair.proxy.mark();
+    pair.posts(15).await?;
+    pair.rig.operator.resume()?;
+    let resumed = Instant::now();
+    let status = pair.rig.operator.await_exit(DEADLINE).await?;
+    println!(
+        "SIGCONT: the old leader ended after {:?}",
+        resumed.elapsed()
+    );
+    ensure!(!status.success(), "it ended as if all were well: {status}");
+    let log = pair.rig.operator.log();
+    ensure!(log.contains("leads no longer"), "{log}");
+    ensure!(!log.contains("the lease is released"), "it was not its own");
+    pair.settled(0..40).await?;
+    ensure!(pair.proxy.since(mark).iter().any(|r| r.is_write()));
+    pair.each_written_once(40)?;
+    ensure!(pair.holder().await?.starts_with("two_"));
+
+    // Started anew, as the kubelet does, it is a standby.
+    pair.rig.operator = Rig::operator(&pair.rig.plane, &election("one")).await?;
+    pair.rig.operator.await_log("standing by", DEADLINE).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_deleted_under_its_holder_ends_it_and_the_next_one_waits_all_the_same() -> Result<()>
+{
+    let mut pair = Pair::start(FAST).await?;
+    pair.leases()
+        .delete("scim-operator", &DeleteParams::default())
+        .await?;
+    let deleted = Instant::now();
+    let status = pair.rig.operator.await_exit(DEADLINE).await?;
+    ensure!(!status.success(), "{status}");
+    pair.other.await_log("leading", DEADLINE).await?;
+    let took = deleted.elapsed();
+    println!("lease deleted: the other led after {took:?}");
+    ensure!(took > WAIT_OUT.saturating_sub(Duration::from_millis(1_500)));
+    pair.declare(0..3).await?;
+    pair.settled(0..3).await?;
+    pair.each_written_once(3)
+}
