@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kube::Config;
+use futures::FutureExt;
+use kube::{Client, Config};
 use tracing_subscriber::EnvFilter;
 
 use crate::controller::context::Options;
@@ -13,8 +14,9 @@ use crate::controller::run::run;
 use crate::http::{self, Readiness};
 use crate::leadership::Terms;
 
-/// How long the first answer of the API server may take; a pod that waited longer is started anew.
-const FIRST_ANSWER: Duration = Duration::from_secs(30);
+/// How long the first answer of the API server may take before it is asked again, and the pause before.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Where Kubernetes tells a pod its namespace.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -125,8 +127,6 @@ enum StartError {
     NoNamespace,
     #[error("the durations of the lease do not fit together")]
     Terms(#[from] crate::leadership::TermsError),
-    #[error("the API server did not answer within {FIRST_ANSWER:?}")]
-    NoAnswer,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -160,11 +160,13 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     };
     fences.install(longest_request);
     let client = fences.client(config.clone())?;
-    let version = tokio::time::timeout(FIRST_ANSWER, client.apiserver_version())
-        .await
-        .map_err(|_| StartError::NoAnswer)??;
+    let stop = asked_to_stop().shared();
+    let version = tokio::select! {
+        version = first_answer(&client) => version,
+        () = stop.clone() => return Ok(()),
+    };
     tracing::info!(
-        kubernetes = version.git_version,
+        kubernetes = version,
         operator = env!("CARGO_PKG_VERSION"),
         "started"
     );
@@ -179,15 +181,28 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         Some(candidacy) => {
             let election = Election::new(config, candidacy, fences)?;
             let work = |shutdown| run(client, options, shutdown);
-            election.lead(asked_to_stop(), work).await?;
+            election.lead(stop, work).await?;
         }
         None => {
             tracing::info!("no leader election: this has to be the only operator that runs");
-            run(client, options, asked_to_stop()).await;
+            run(client, options, stop).await;
         }
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The version of the API server, once it answers: ending instead would leave the pod in the kubelet's
+/// growing pauses long after an outage is over.
+async fn first_answer(client: &Client) -> String {
+    loop {
+        match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
+            Ok(Ok(version)) => return version.git_version,
+            Ok(Err(error)) => tracing::warn!(%error, "the API server refuses to answer"),
+            Err(_) => tracing::warn!("the API server does not answer"),
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 /// Different each time: std's randomly keyed hasher is random enough to tell processes apart.

@@ -22,9 +22,6 @@ use tower::filter::FilterLayer;
 use crate::leadership::{Candidate, Move, Reign, Sighting, Step, Terms};
 use crate::scim::{Fence, ProcessDefaults};
 
-/// For what a leader that lost its lease may need besides its longest request, before it just ends.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// Until when this process may write, and how long a request may take.
 #[derive(Clone, Debug)]
 pub struct Fences {
@@ -187,7 +184,8 @@ impl Election {
                 }
             })
         };
-        let longest = election.candidacy.terms.longest_request + LAST_WORDS;
+        // After that both fences are closed: what still waits for the API server waits in vain.
+        let longest = election.candidacy.terms.longest_request;
         let overdue = async {
             told(lost.clone()).await;
             sleep(longest).await;
@@ -251,7 +249,7 @@ impl Election {
                     if reign.next(self.now()) == Step::GiveUp || !self.move_fences(&reign) {
                         continue;
                     }
-                    tracing::info!(identity, "leading");
+                    tracing::info!(identity, waited_out = holder, "leading");
                     return (*lease, reign);
                 }
                 Answer::Absent | Answer::Conflict => {}
@@ -430,5 +428,69 @@ async fn answer(
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Answer::Absent,
         Ok(Err(error)) => Answer::Unknown(error.to_string()),
         Err(_) => Answer::Unknown(format!("no answer within {within:?}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    /// Nobody listens there: whatever passes the fence fails to connect.
+    fn nowhere() -> Config {
+        let mut config = Config::new(http::Uri::from_static("http://127.0.0.1:1"));
+        config.default_retry = false;
+        config
+    }
+
+    async fn refused(fences: &Fences) -> (String, String) {
+        let api: Api<ConfigMap> = Api::namespaced(fences.client(nowhere()).unwrap(), "x");
+        let map = ConfigMap::default();
+        let read = api.get("x").await.unwrap_err();
+        let written = api.create(&PostParams::default(), &map).await.unwrap_err();
+        (format!("{read:?}"), format!("{written:?}"))
+    }
+
+    #[tokio::test]
+    async fn who_does_not_lead_reads_and_writes_nothing() {
+        const WHY: &str = "this process does not lead";
+        let fences = Fences::closed();
+        let (read, written) = refused(&fences).await;
+        assert!(!read.contains(WHY), "{read}");
+        assert!(written.contains(WHY), "{written}");
+        assert!(
+            fences
+                .report
+                .move_to(Instant::now() + Duration::from_secs(60))
+        );
+        let (_, written) = refused(&fences).await;
+        assert!(!written.contains(WHY), "{written}");
+        fences.close();
+        let (_, written) = refused(&fences).await;
+        assert!(written.contains(WHY), "{written}");
+        let (_, written) = refused(&Fences::none()).await;
+        assert!(!written.contains(WHY), "{written}");
+    }
+
+    #[test]
+    fn nobody_holds_a_lease_that_was_released_or_has_no_name() {
+        let named = |holder: Option<&str>| Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: holder.map(str::to_owned),
+                lease_duration_seconds: Some(45),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        };
+        assert_eq!(sighting(&named(Some("a"))).holder.as_deref(), Some("a"));
+        assert_eq!(
+            sighting(&named(Some("a"))).wait_out,
+            Duration::from_secs(45)
+        );
+        assert_eq!(sighting(&named(Some(""))).holder, None);
+        assert_eq!(sighting(&released(named(Some("a")))).holder, None);
+        assert_eq!(sighting(&Lease::default()).wait_out, Duration::ZERO);
     }
 }

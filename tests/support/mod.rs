@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test binary uses its own part.
 
 pub mod groups;
+pub mod relay;
 
 use std::time::Duration;
 
