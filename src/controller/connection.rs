@@ -77,6 +77,11 @@ pub async fn reconcile(
     let mut memory = connection.memory.lock().await;
     let request = requested(&*object);
     let asked = request != memory.answered;
+    if !std::mem::replace(&mut memory.restored, true) {
+        // Before anything is reported, which would write an empty guard over what was spent.
+        connection_status::remember(&object, &connection);
+        guard::restore(&object, &connection);
+    }
     if object.spec.suspend {
         memory.failing_with = None;
         context.wake(connection.set_phase(Phase::NotReady(Reason::Suspended)));
@@ -95,10 +100,6 @@ pub async fn reconcile(
         // A first listing can take minutes: say so rather than nothing.
         connection_status::report(&object, &context, &connection, &mut memory, Run::Listing)
             .await?;
-    }
-    if memory.built_from.is_none() {
-        connection_status::remember(&object, &connection);
-        guard::restore(&object, &connection);
     }
     let suspected = connection.suspected();
     let wait = memory
@@ -170,10 +171,9 @@ pub async fn reconcile(
             Action::requeue(wait.max(Duration::from_millis(100)))
         }
     };
-    let released = match &outcome {
-        Ok(_) => guard::decide(&object, &context, &connection, memory.counted),
-        Err(_) => Vec::new(),
-    };
+    if outcome.is_ok() {
+        guard::decide(&object, &context, &connection, memory.counted);
+    }
     connection_status::report(
         &object,
         &context,
@@ -187,7 +187,7 @@ pub async fn reconcile(
     .await?;
     // Written down: whoever was granted may go, whoever is held says so.
     let decided = connection.guard().persisted();
-    guard::tell(&context, decided.into_iter().chain(released));
+    guard::tell(&context, decided);
     Ok(action)
 }
 

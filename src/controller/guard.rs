@@ -48,35 +48,32 @@ pub fn done(pass: &Pass<'_>, connection: &Connection) {
 }
 
 /// Decides on everybody who asked, and on an approval; what comes of it is told after it is written down.
-/// Returns those whom an approval releases.
-pub fn decide(
-    object: &ScimConnection,
-    context: &Context,
-    connection: &Connection,
-    counted: bool,
-) -> Vec<Case> {
+pub fn decide(object: &ScimConnection, context: &Context, connection: &Connection, counted: bool) {
     let outcomes = connection.outcomes();
-    let now = outcomes.values().filter(|o| o.id.is_some()).count();
+    // Whoever is archived already cannot go again, and makes no room for others.
+    let now = outcomes
+        .values()
+        .filter(|o| o.id.is_some() && !o.archived)
+        .count();
     // After a start not everybody was looked at yet.
     let known = object.status.as_ref().and_then(|s| s.users);
     let known = known
         .filter(|_| !counted)
-        .map_or(0, |users| users.provisioned);
+        .map_or(0, |users| users.provisioned.saturating_sub(users.archived));
     let provisioned = u32::try_from(now).unwrap_or(u32::MAX).max(known);
     let seconds = jiff::Timestamp::now().as_second();
     let mut guard = connection.guard();
     guard.decide(limit(&object.spec), provisioned, seconds);
     let approved = object.annotations().get(ANNOTATION_APPROVE_PLAN);
-    let released = approved.map_or_else(Vec::new, |hash| guard.approve(hash));
+    let released = approved.map_or(0, |hash| guard.approve(hash));
     drop(guard);
-    if !released.is_empty() {
-        let note = format!("{} users are deprovisioned by approval", released.len());
+    if released > 0 {
+        let note = format!("{released} users are deprovisioned by approval");
         let reference = object.object_ref(&());
         context
             .events
             .normal(reference, "PlanApproved", "Deprovision", note);
     }
-    released
 }
 
 /// Wakes those whose case was decided.

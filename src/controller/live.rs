@@ -120,6 +120,8 @@ pub struct Memory {
     pub listed: Option<Instant>,
     /// Incomplete listings in a row, and how long the next one waits because of them.
     pub incomplete: (u32, Option<std::time::Duration>),
+    /// What status knew before a restart is taken up.
+    pub restored: bool,
     /// Group listings that failed in a row, and when the next one is tried.
     pub groups_again: Option<(u32, Instant)>,
     /// When the last complete listing ended, for status.

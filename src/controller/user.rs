@@ -295,7 +295,10 @@ async fn step(
         }
     }
     let applied = act::apply(pass, connection, ready, valid, plan, adopted).await?;
-    if matches!(applied, Applied::Done { .. }) {
+    // An account that stays active against what it was told keeps its grant: trying again is free.
+    if let Applied::Done { account, .. } = &applied
+        && (valid.desired.active || account.active != Some(true))
+    {
         guard::done(pass, connection);
     }
     Ok(applied)

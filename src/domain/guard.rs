@@ -90,7 +90,7 @@ pub struct Guard {
     reserved: BTreeSet<Case>,
     granted: BTreeSet<Case>,
     held: BTreeSet<Case>,
-    /// Held, and not yet told.
+    /// Held, or released by approval, and not yet told.
     news: BTreeSet<Case>,
 }
 
@@ -123,7 +123,8 @@ impl Guard {
         self.spent.retain(|at, _| *at > oldest);
         let spent: u32 = self.spent.values().sum();
         // Who went within the window was provisioned when it began: the share is one of all.
-        let all = provisioned.saturating_add(spent);
+        let under_way = u32::try_from(self.reserved.len() + self.granted.len()).unwrap_or(u32::MAX);
+        let all = provisioned.saturating_add(spent.saturating_sub(under_way));
         let mut left = limit.allowance(all).saturating_sub(spent);
         let changed = !self.waiting.is_empty();
         let bucket = limit.bucket();
@@ -198,14 +199,16 @@ impl Guard {
 
     /// Releases the plan, if it is the one that `hash` names; what it releases may go at once, whatever
     /// the window says: a person has decided.
-    pub fn approve(&mut self, hash: &str) -> Vec<Case> {
+    pub fn approve(&mut self, hash: &str) -> usize {
         if self.plan().is_none_or(|plan| plan.hash != hash) {
-            return Vec::new();
+            return 0;
         }
-        self.news.clear();
-        let released: Vec<Case> = std::mem::take(&mut self.held).into_iter().collect();
+        let released = std::mem::take(&mut self.held);
+        let count = released.len();
         self.granted.extend(released.iter().cloned());
-        released
+        // Told with the others, once it is written down: a status that is refused loses nobody.
+        self.news.extend(released);
+        count
     }
 }
 
@@ -278,6 +281,7 @@ mod tests {
     fn sixty_of_a_hundred_are_held_but_for_what_the_window_allows() {
         let mut guard = Guard::default();
         assert_eq!(round(&mut guard, 0..6, 100, 1_000_000), 6);
+        (0..6).for_each(|number| guard.withdraw(&format!("uid-{number}")));
         assert_eq!(
             round(&mut guard, 6..60, 94, 1_000_001),
             4,
@@ -354,12 +358,13 @@ mod tests {
         round(&mut guard, 60..61, 90, 1_000_001);
         let now = guard.plan().unwrap().hash;
         assert_ne!(seen, now, "one more has joined");
-        assert!(guard.approve(&seen).is_empty(), "not what was looked at");
-        assert_eq!(guard.approve(&now).len(), 51);
+        assert_eq!(guard.approve(&seen), 0, "not what was looked at");
+        assert_eq!(guard.approve(&now), 51);
+        assert!(guard.persisted().len() >= 51, "all are told");
         assert_eq!((guard.ask(&case(60)), guard.plan()), (Answer::Go, None));
         round(&mut guard, 61..70, 39, 1_000_002);
         assert_eq!(guard.ask(&case(65)), Answer::Held, "the next plan");
-        assert!(guard.approve(&now).is_empty());
+        assert_eq!(guard.approve(&now), 0);
     }
 
     #[test]
