@@ -114,7 +114,7 @@ impl ElectionArguments {
             lease: lease_name,
             // A container that is started again is another, though its pod is the same: what it
             // held before may still be at work at the backend.
-            identity: format!("{pod_name}_{:016x}", random()),
+            identity: format!("{pod_name}_{:016x}", fastrand::u64(..)),
             terms: terms.checked()?,
         }))
     }
@@ -158,7 +158,6 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         Some(_) => Fences::closed(),
         None => Fences::none(),
     };
-    fences.install(longest_request);
     let client = fences.client(config.clone())?;
     let stop = asked_to_stop().shared();
     let version = tokio::select! {
@@ -176,6 +175,8 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     let options = Options {
         allow_local_endpoints: arguments.allow_local_endpoints,
         use_system_proxy: arguments.use_system_proxy,
+        longest_request,
+        fence: fences.of_requests(),
     };
     match candidacy {
         Some(candidacy) => {
@@ -203,14 +204,6 @@ async fn first_answer(client: &Client) -> String {
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
-}
-
-/// Different each time: std's randomly keyed hasher is random enough to tell processes apart.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
 }
 
 async fn asked_to_stop() {

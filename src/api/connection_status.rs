@@ -28,6 +28,10 @@ pub struct ScimConnectionStatus {
     /// Deprovisioning that waits for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_plan: Option<HeldPlan>,
+    /// The hash of the plan that was approved last: an approval works once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub approved_plan: Option<String>,
     /// How many accounts were archived or deleted, and when, within the guard's window: written down
     /// before it is done, so that a restart spends nothing twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

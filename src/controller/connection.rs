@@ -21,6 +21,7 @@ use crate::controller::index::Key;
 use crate::controller::listing::{list_groups, listing, listing_wait};
 use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready, Woken};
 use crate::controller::secrets::{Kind, Seen};
+use crate::controller::status::Wrote;
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::profile::Profile;
@@ -174,20 +175,16 @@ pub async fn reconcile(
     if outcome.is_ok() {
         guard::decide(&object, &context, &connection, memory.counted);
     }
-    connection_status::report(
-        &object,
-        &context,
-        &connection,
-        &mut memory,
-        match &outcome {
-            Ok(_) => Run::Up,
-            Err(trouble) => Run::Down(trouble),
-        },
-    )
-    .await?;
-    // Written down: whoever was granted may go, whoever is held says so.
-    let decided = connection.guard().persisted();
-    guard::tell(&context, decided);
+    let run = match &outcome {
+        Ok(_) => Run::Up,
+        Err(trouble) => Run::Down(trouble),
+    };
+    let wrote = connection_status::report(&object, &context, &connection, &mut memory, run).await?;
+    if wrote != Wrote::Gone {
+        // Written down: whoever was granted may go, whoever is held says so.
+        let decided = connection.guard().persisted();
+        guard::tell(&context, decided);
+    }
     Ok(action)
 }
 
@@ -344,6 +341,8 @@ async fn bring_up(
         config.allow_local = context.options.allow_local_endpoints;
         config.use_system_proxy = context.options.use_system_proxy;
         config.insecure = spec.insecure;
+        config.request_timeout = context.options.longest_request;
+        config.fence = context.options.fence.clone();
         config.limits = Limits {
             requests_per_second: spec.limits.requests_per_second,
             max_in_flight: spec.limits.max_in_flight,
@@ -376,16 +375,12 @@ async fn bring_up(
     let wait = listing_wait(memory, spec);
     let due = memory.listed.is_none_or(|t| t.elapsed() >= wait);
     // A user's doubt is no reason to repeat at once what has just been cut short.
-    let asked = (due || memory.incomplete.0 == 0) && connection.listing_asked();
+    let (users_wait, groups_wait) = connection.listings_asked();
+    let asked = users_wait && (due || memory.incomplete.0 == 0);
     let first = memory.listed.is_none();
     let mut wake = Woken::default();
     if due || asked || probe.listing {
-        let listed = listing(connection, memory, &client, &profile, spec).await;
-        wake = listed.inspect_err(|_| {
-            if asked {
-                connection.listing_failed();
-            }
-        })?;
+        wake = listing(connection, memory, &client, &profile, spec).await?;
     } else if rebuilt || probe.any || memory.failing_with.is_some() {
         client
             .list(ResourceKind::User, &ListQuery::first(1))
@@ -399,16 +394,13 @@ async fn bring_up(
     }
     let now = Instant::now();
     let again = memory.groups_again.map(|(_, at)| at <= now);
-    let groups_asked = again != Some(false) && connection.group_side().asked();
+    let groups_asked = groups_wait && again != Some(false);
     let groups_due = probe.listing || again.unwrap_or(due);
     if groups_asked || (has_groups && groups_due) {
         let listed = list_groups(connection, memory, &client, spec).await;
         match listed {
             Ok(more) => wake.extend(more),
             Err(trouble) => {
-                if groups_asked {
-                    connection.group_side().ask();
-                }
                 // What the listing of users has found is found, whatever became of the groups.
                 context.wake(wake);
                 return Err(trouble);

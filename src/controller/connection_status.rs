@@ -2,9 +2,7 @@
 //! Nothing is written when nothing changed.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Resource, ResourceExt};
-use serde_json::json;
+use kube::Resource;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{
@@ -14,6 +12,7 @@ use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
 use crate::controller::guard;
 use crate::controller::live::{Connection, Memory, Phase, State};
+use crate::controller::status::{self, Wrote};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, Removal};
@@ -60,7 +59,7 @@ pub async fn report(
     connection: &Connection,
     memory: &mut Memory,
     run: Run<'_>,
-) -> Result<(), kube::Error> {
+) -> Result<Wrote, kube::Error> {
     let before = memory
         .reported
         .clone()
@@ -75,7 +74,8 @@ pub async fn report(
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
     let mut verdicts = verdicts(object, memory, run);
-    verdicts.extend(guard::verdict(connection));
+    let held_plan = guard::held_plan(connection, before.held_plan.as_ref());
+    verdicts.extend(held_plan.as_ref().map(guard::verdict));
     let now = Time(jiff::Timestamp::now());
     let here = Some(names::endpoint_hash(&object.spec.endpoint));
     let next = ScimConnectionStatus {
@@ -112,7 +112,8 @@ pub async fn report(
             before.users
         },
         groups: group_counts(context, connection),
-        held_plan: guard::held_plan(connection),
+        approved_plan: connection.guard().approved().map(str::to_owned),
+        held_plan,
         deprovisioned: guard::deprovisioned(connection),
         last_full_sync: memory
             .last_full_sync
@@ -125,35 +126,14 @@ pub async fn report(
         conditions: merge(&before.conditions, verdicts, object.meta().generation, &now),
     };
     if next == before {
-        return Ok(());
+        return Ok(Wrote::Unchanged);
     }
     announce(object, context, &before, &next);
-    let api: Api<ScimConnection> =
-        Api::namespaced(context.client.clone(), &connection.key.namespace);
-    // A merge patch leaves what it does not name: what is to go is named with null.
-    let mut status = json!({"heldPlan": null, "groups": null, "deprovisioned": null});
-    if let (Some(status), Ok(serde_json::Value::Object(next))) =
-        (status.as_object_mut(), serde_json::to_value(&next))
-    {
-        status.extend(next);
+    let wrote = status::patch(&context.client, object, &before, &next).await?;
+    if wrote == Wrote::Written {
+        memory.reported = Some(next);
     }
-    let patch = json!({"metadata": {"uid": object.uid()}, "status": status});
-    match api
-        .patch_status(
-            &connection.key.name,
-            &PatchParams::default(),
-            &Patch::Merge(patch),
-        )
-        .await
-    {
-        Ok(_) => {
-            memory.reported = Some(next);
-            Ok(())
-        }
-        // Deleted, or deleted and made anew, meanwhile: nothing is left to report on.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(error),
-    }
+    Ok(wrote)
 }
 
 fn verdicts(object: &ScimConnection, memory: &Memory, run: Run<'_>) -> Vec<Verdict> {

@@ -17,14 +17,20 @@ use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
 use crate::controller::live::{Connection, Woken};
 use crate::controller::secrets::Watches;
+use crate::controller::status::Statuses;
+use crate::scim::Fence;
 
 /// How the operator was started.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Allows loopback, link-local and metadata addresses as endpoints. For tests.
     pub allow_local_endpoints: bool,
     /// Uses the proxy named by the environment.
     pub use_system_proxy: bool,
+    /// The longest that a request to a backend may take.
+    pub longest_request: Duration,
+    /// Until when requests to backends may begin.
+    pub fence: Fence,
 }
 
 type Connections = Arc<RwLock<HashMap<Key, Arc<Connection>>>>;
@@ -45,15 +51,17 @@ pub struct Context {
     pub events: Events,
     /// Watches of Secrets and CA bundles, by connection.
     pub watches: Watches,
+    /// What was last written of users.
+    pub user_statuses: Statuses<ScimUserStatus>,
+    /// What was last written of groups.
+    pub group_statuses: Statuses<ScimGroupStatus>,
     index: Mutex<Index>,
     groups_index: Mutex<GroupIndex>,
     connections: Connections,
     connections_listed: AtomicBool,
     stopping: AtomicBool,
-    reported: Mutex<HashMap<String, ScimUserStatus>>,
     attempts: Mutex<HashMap<String, u32>>,
     gathering: Mutex<HashMap<String, Instant>>,
-    reported_groups: Mutex<HashMap<String, ScimGroupStatus>>,
     wake_users: UnboundedSender<ObjectRef<ScimUser>>,
     wake_groups: UnboundedSender<ObjectRef<ScimGroup>>,
     members_changed: tokio::sync::mpsc::UnboundedSender<MemberChange>,
@@ -119,10 +127,10 @@ impl Context {
             connections,
             connections_listed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            reported: Mutex::default(),
+            user_statuses: Statuses::default(),
+            group_statuses: Statuses::default(),
             attempts: Mutex::default(),
             gathering: Mutex::default(),
-            reported_groups: Mutex::default(),
             wake_users: wakers.users,
             wake_groups: wakers.groups,
             members_changed: wakers.members,
@@ -303,66 +311,16 @@ impl Context {
         }
     }
 
-    /// The status that was last written for an object, which the watch may not have shown yet (R05).
-    pub fn last_status(&self, user: &ScimUser) -> ScimUserStatus {
-        let uid = user.uid().unwrap_or_default();
-        let reported = self
-            .reported
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&uid)
-            .cloned();
-        reported.or_else(|| user.status.clone()).unwrap_or_default()
-    }
-
-    /// Records a status that was written.
-    pub fn status_written(&self, uid: &str, status: ScimUserStatus) {
-        self.reported
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(uid.to_owned(), status);
-    }
-
-    /// The status that was last written for a group, which the watch may not have shown yet (R05).
-    pub fn last_group_status(&self, group: &ScimGroup) -> ScimGroupStatus {
-        let uid = group.uid().unwrap_or_default();
-        let reported = self.reported_groups.lock();
-        let reported = reported
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&uid)
-            .cloned();
-        reported
-            .or_else(|| group.status.clone())
-            .unwrap_or_default()
-    }
-
-    /// Records a group's status that was written.
-    pub fn group_status_written(&self, uid: &str, status: ScimGroupStatus) {
-        let mut reported = self
-            .reported_groups
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        reported.insert(uid.to_owned(), status);
-    }
-
     /// Forgets a group that is gone.
     pub fn forget_group(&self, uid: &str) {
-        let mut reported = self
-            .reported_groups
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        reported.remove(uid);
-        drop(reported);
+        self.group_statuses.forget(uid);
         self.gathered(uid);
         self.settled(uid);
     }
 
-    /// Forgets an object that is gone.
+    /// Forgets a user that is gone.
     pub fn forget_user(&self, uid: &str) {
-        self.reported
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
+        self.user_statuses.forget(uid);
         self.settled(uid);
     }
 
@@ -407,12 +365,7 @@ impl Context {
     }
 }
 
-/// A number from 0 to 1, different each time: std's randomly keyed hasher is random enough to
-/// spread retries.
+/// A number from 0 to 1, different each time, that spreads retries.
 pub fn jitter() -> f64 {
-    use std::hash::{BuildHasher, Hasher};
-    let bits = std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish();
-    f64::from(u32::try_from(bits >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+    fastrand::f64()
 }

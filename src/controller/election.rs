@@ -20,7 +20,7 @@ use tower::BoxError;
 use tower::filter::FilterLayer;
 
 use crate::leadership::{Candidate, Move, Reign, Sighting, Step, Terms};
-use crate::scim::{Fence, ProcessDefaults};
+use crate::scim::Fence;
 
 /// Until when this process may write, and how long a request may take.
 #[derive(Clone, Debug)]
@@ -48,13 +48,10 @@ impl Fences {
         }
     }
 
-    /// Has every SCIM client that is made from now on keep to the fence and to that time limit.
-    pub fn install(&self, longest_request: Duration) {
-        ProcessDefaults {
-            request_timeout: longest_request,
-            fence: self.begin.clone(),
-        }
-        .install();
+    /// The fence before requests to backends.
+    #[must_use]
+    pub fn of_requests(&self) -> Fence {
+        self.begin.clone()
     }
 
     /// A client of the API server that reads always, and writes while the fence is open.

@@ -6,12 +6,59 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 /// Routine events that may be published in one go, and how many are given back a second.
 const BURST: f64 = 25.0;
 const PER_SECOND: f64 = 5.0;
 const QUEUE: usize = 1024;
+
+/// What a pass has to say.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Somebody should look; said once for as long as the conditions say the same. What was done is
+    /// said each time.
+    pub warning: bool,
+    /// Why, as a word.
+    pub reason: &'static str,
+    /// What was being done.
+    pub action: &'static str,
+    /// Why, as a sentence without values.
+    pub note: String,
+}
+
+impl Said {
+    /// Of the work on an account or a group.
+    pub fn provision(warning: bool, reason: &'static str, note: impl Into<String>) -> Self {
+        Self {
+            warning,
+            reason,
+            action: "Provision",
+            note: note.into(),
+        }
+    }
+}
+
+/// Whether conditions say the same, whenever they did.
+fn same_words(before: &[Condition], now: &[Condition]) -> bool {
+    let words = |c: &Condition| {
+        let Condition {
+            type_,
+            status,
+            reason,
+            message,
+            ..
+        } = c;
+        [
+            type_.clone(),
+            status.clone(),
+            reason.clone(),
+            message.clone(),
+        ]
+    };
+    before.iter().map(words).eq(now.iter().map(words))
+}
 
 /// Where reconcilers put events.
 #[derive(Clone)]
@@ -51,6 +98,30 @@ impl Events {
             }
         });
         Self { queue }
+    }
+
+    /// Says what a pass has to say, where its conditions are new or something was done.
+    pub fn tell(
+        &self,
+        object: ObjectReference,
+        before: &[Condition],
+        now: &[Condition],
+        said: Option<Said>,
+    ) {
+        let Some(Said {
+            warning,
+            reason,
+            action,
+            note,
+        }) = said
+        else {
+            return;
+        };
+        match warning {
+            true if same_words(before, now) => {}
+            true => self.warning(object, reason, action, note),
+            false => self.normal(object, reason, action, note),
+        }
     }
 
     /// Says that something routine was done.

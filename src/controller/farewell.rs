@@ -16,6 +16,8 @@ use crate::controller::user::Pass;
 use crate::controller::{act, finalizer, guard, observe};
 use crate::domain::conditions::Verdict;
 use crate::domain::guard::{Answer, Deprovisioning};
+use crate::domain::identity::is_orphaned;
+use crate::domain::leaver::{Leaver, Traces, leaver};
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Farewell};
@@ -140,11 +142,11 @@ async fn carry_out(
         Err(error) => return farewell_failed(pass, connection, ready, &error).await,
     }
     let account = match find(pass, connection, ready).await {
-        Ok(Found::One(account)) => Some(*account),
-        Ok(Found::Nobody) => None,
-        Ok(Found::Unclear(why)) => {
+        Ok(Leaver::One(account)) => Some(account),
+        Ok(Leaver::Nobody) => None,
+        Ok(Leaver::Unclear(unclear)) => {
             // Letting go now could leave a leaver in.
-            let ready = Verdict::no(C::Ready, Reason::Pending, why);
+            let ready = Verdict::no(C::Ready, Reason::Pending, unclear.why("account"));
             let report = Report::deletion_needs_a_person(pass, ready);
             report::write(pass, Some(connection), report).await?;
             connection.wait(pass.key.clone());
@@ -201,7 +203,7 @@ pub async fn archive_now(
         return Ok(());
     }
     match find(pass, connection, ready).await? {
-        Found::One(account)
+        Leaver::One(account)
             if account.active != Some(false)
                 && guard::ask(pass, connection, Deprovisioning::Archive) == Answer::Go =>
         {
@@ -213,79 +215,48 @@ pub async fn archive_now(
                 result => result,
             }
         }
-        Found::One(_) | Found::Nobody | Found::Unclear(_) => Ok(()),
+        Leaver::One(_) | Leaver::Nobody | Leaver::Unclear(_) => Ok(()),
     }
 }
 
-/// What the search for a leaver's account came to.
-enum Found {
-    /// This one.
-    One(Box<Observed>),
-    /// There is none.
-    Nobody,
-    /// A person has to say.
-    Unclear(&'static str),
-}
-
-/// The account that is certainly this resource's: by recorded id, by our own deterministic mark, or
-/// by what a create that was marked ahead had said. Never by userName alone, which somebody else may
-/// have by now; and "none" only on good evidence, since it lets the resource go.
-async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result<Found, ScimError> {
+/// The account that is certainly this resource's, looked at just now where the directory could be wrong.
+async fn find(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<Leaver<Observed>, ScimError> {
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
+    let mut recorded = None;
     if let Some(id) = pass.recorded() {
-        let mut account = observe::by_id(connection, ready, id).await?;
-        if account.as_ref().is_some_and(|a| a.active == Some(false)) {
+        recorded = observe::by_id(connection, ready, id).await?;
+        if recorded.as_ref().is_some_and(|a| a.active == Some(false)) {
             // Archived, says a listing that may be a day old: somebody may have reactivated it.
-            account = observe::look(connection, ready, id).await?;
+            recorded = observe::look(connection, ready, id).await?;
         }
-        match account {
-            // Taken over from a resource that is gone it may bear that one's mark for good.
-            Some(account)
-                if account.external_id.as_deref().is_some_and(|other| {
-                    names::is_mark_of_another(Some(other), &mark)
-                        && !observe::is_orphaned(pass, ready, other)
-                }) =>
-            {
-                return Ok(Found::Unclear(
-                    "deletion waits: the account bears the mark of another resource or operator; the annotation scim-operator.io/abandon=true releases this resource and leaves the account as it is",
-                ));
-            }
-            Some(account) => return Ok(Found::One(Box::new(account))),
+        if recorded.is_none() {
             // A gateway answers 404 as well: only a backend that lists its users is believed.
-            None => {
-                let first = ListQuery::first(1);
-                ready.client.list(ResourceKind::User, &first).await?;
-            }
+            let first = ListQuery::first(1);
+            ready.client.list(ResourceKind::User, &first).await?;
         }
     }
-    let mut candidates = {
+    let was_recorded = recorded.is_some();
+    let traces = {
         let directory = connection.directory_of(ready);
-        let marked = directory.by_external_id(&mark);
-        if marked.is_empty() {
-            observe::begun(pass, &directory)
-        } else {
-            marked
+        Traces {
+            recorded,
+            marked: directory.by_external_id(&mark),
+            begun: observe::begun(pass, &directory),
+            recorded_elsewhere: pass.before.id.is_some() && pass.recorded().is_none(),
         }
     };
-    {
-        let explicit = pass.user.spec.external_id.as_deref();
-        candidates.retain(|account| match account.external_id.as_deref() {
-            None => true,
-            Some(other) if names::is_mark_of_another(Some(other), &mark) => false,
-            found => found == Some(&*mark) || found == explicit,
-        });
-    }
-    match (candidates.pop(), candidates.pop()) {
-        (Some(account), None) => observe::look(connection, ready, &account.id)
-            .await
-            .map(|seen| seen.map_or(Found::Nobody, |account| Found::One(Box::new(account)))),
-        (Some(_), Some(_)) => Ok(Found::Unclear(
-            "deletion waits: more than one account bears the mark of this resource; put the backend right, or release this resource by the annotation scim-operator.io/abandon=true",
-        )),
-        (None, _) if pass.before.id.is_some() && pass.recorded().is_none() => Ok(Found::Unclear(
-            "deletion waits: the account was recorded at another endpoint and is not found at this one; the annotation scim-operator.io/abandon=true releases this resource",
-        )),
-        (None, _) => Ok(Found::Nobody),
+    let explicit = pass.user.spec.external_id.as_deref();
+    let orphaned = |mark: &str| is_orphaned(&ready.owner_id, mark, observe::declared(pass));
+    match leaver(traces, &mark, explicit, orphaned) {
+        Leaver::One(account) if !was_recorded => {
+            let seen = observe::look(connection, ready, &account.id).await?;
+            Ok(seen.map_or(Leaver::Nobody, Leaver::One))
+        }
+        found => Ok(found),
     }
 }
 

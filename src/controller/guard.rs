@@ -12,7 +12,7 @@ use crate::controller::index::Key;
 use crate::controller::live::Connection;
 use crate::controller::user::Pass;
 use crate::domain::conditions::Verdict;
-use crate::domain::guard::{Answer, Case, Deprovisioning, Limit};
+use crate::domain::guard::{Answer, Case, Deprovisioning, Limit, Remembered};
 use crate::domain::names;
 
 /// Why a deprovisioning is held, for the one who is held.
@@ -36,13 +36,7 @@ pub fn ask(pass: &Pass<'_>, connection: &Connection, action: Deprovisioning) -> 
 
 /// The person of this pass is deprovisioned, or is to stay.
 pub fn done(pass: &Pass<'_>, connection: &Connection) {
-    let mut guard = connection.guard();
-    if guard.is_idle() {
-        return;
-    }
-    let before = guard.plan();
-    guard.withdraw(&pass.uid);
-    if guard.plan() != before {
+    if connection.guard().withdraw(&pass.uid) {
         pass.context.recount(&connection.key);
     }
 }
@@ -62,10 +56,15 @@ pub fn decide(object: &ScimConnection, context: &Context, connection: &Connectio
         .map_or(0, |users| users.provisioned.saturating_sub(users.archived));
     let provisioned = u32::try_from(now).unwrap_or(u32::MAX).max(known);
     let seconds = jiff::Timestamp::now().as_second();
+    let is_there = |case: &Case| {
+        let key = Key::new(&*case.namespace, &*case.name);
+        context.index(|index| index.is_declared(&key))
+    };
     let mut guard = connection.guard();
+    guard.keep(is_there);
     guard.decide(limit(&object.spec), provisioned, seconds);
-    let approved = object.annotations().get(ANNOTATION_APPROVE_PLAN);
-    let released = approved.map_or(0, |hash| guard.approve(hash));
+    let approval = object.annotations().get(ANNOTATION_APPROVE_PLAN);
+    let released = guard.approve(approval.map(String::as_str));
     drop(guard);
     if released > 0 {
         let note = format!("{released} users are deprovisioned by approval");
@@ -95,9 +94,13 @@ fn limit(spec: &ScimConnectionSpec) -> Limit {
     }
 }
 
-/// What is held, for status.
-pub fn held_plan(connection: &Connection) -> Option<HeldPlan> {
-    let plan = connection.guard().plan()?;
+/// What is held, for status; after a restart what it said before, until the plan is whole again.
+pub fn held_plan(connection: &Connection, before: Option<&HeldPlan>) -> Option<HeldPlan> {
+    let guard = connection.guard();
+    if guard.is_resuming() {
+        return before.cloned();
+    }
+    let plan = guard.plan()?;
     Some(HeldPlan {
         hash: plan.hash,
         count: u32::try_from(plan.count).unwrap_or(u32::MAX),
@@ -118,25 +121,27 @@ pub fn deprovisioned(connection: &Connection) -> Vec<Deprovisioned> {
     spent.collect()
 }
 
-/// Takes up what was spent before a restart.
+/// Takes up what was written down before a restart.
 pub fn restore(object: &ScimConnection, connection: &Connection) {
     if let Some(status) = &object.status {
         let spent = status.deprovisioned.iter();
         let spent = spent.map(|entry| (entry.at.0.as_second(), entry.count));
-        connection.guard().restore(spent);
+        connection.guard().restore(Remembered {
+            spent: spent.collect(),
+            held: status.held_plan.as_ref().map(|plan| plan.hash.clone()),
+            approved: status.approved_plan.clone(),
+        });
     }
 }
 
 /// `DeprovisioningHeld`, while something is held.
-pub fn verdict(connection: &Connection) -> Option<Verdict> {
-    let plan = connection.guard().plan()?;
-    let count = plan.count;
-    let hash = plan.hash;
-    Some(Verdict::yes(
+pub fn verdict(plan: &HeldPlan) -> Verdict {
+    let HeldPlan { count, hash, .. } = plan;
+    Verdict::yes(
         C::DeprovisioningHeld,
         Reason::GuardExceeded,
         format!(
             "{count} users would be archived or deleted beyond spec.deprovisionGuard; the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these"
         ),
-    ))
+    )
 }

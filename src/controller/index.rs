@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use kube::{Resource, ResourceExt};
 
 use crate::api::ScimUser;
-use crate::domain::names::fold_user_name;
+use crate::domain::names::fold_name;
 
 /// Namespace and name of an object of a kind that the context tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,7 +120,7 @@ impl Index {
             .and_then(|m| m.user_ref.as_ref());
         let facts = Facts {
             connection: Key::connection_of(user),
-            user_name: fold_user_name(&user.spec.user_name),
+            user_name: fold_name(&user.spec.user_name),
             rank: (created, key.clone()),
             recorded: user.status.as_ref().and_then(|status| status.id.clone()),
             manager: manager.map(|r| {
@@ -204,9 +204,7 @@ impl Index {
 
     /// The users that claim `user_name` at a connection.
     pub fn claimants(&self, connection: &Key, user_name: &str) -> Vec<Key> {
-        let claim = self
-            .claims
-            .get(&(connection.clone(), fold_user_name(user_name)));
+        let claim = self.claims.get(&(connection.clone(), fold_name(user_name)));
         let ranks = claim.into_iter().flatten();
         ranks.map(|(_, key)| key.clone()).collect()
     }

@@ -73,9 +73,9 @@ pub async fn listing(
     let touched = outcomes.iter().filter(|(_, o)| {
         o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
     });
-    let mut woken = connection.listing_done();
-    woken.extend(Woken::users(touched.map(|(key, _)| key.clone())));
-    Ok(woken)
+    let mut users = connection.users_listed();
+    users.extend(touched.map(|(key, _)| key.clone()));
+    Ok(Woken::users(users))
 }
 
 /// Lists the groups, without their members, and says who has to look. Whatever a backend has against
@@ -106,7 +106,7 @@ pub async fn list_groups(
         Err(ScimError::NotImplemented) => {
             side.set_listed(Listed::Unsupported);
             memory.groups_again = None;
-            return Ok(connection.listing_done());
+            return Ok(Woken::groups(connection.groups_listed()));
         }
         // A token that is refused, or a backend that is not there, is everybody's trouble.
         Err(
@@ -120,7 +120,7 @@ pub async fn list_groups(
                 "the groups cannot be listed: {error}"
             )));
             groups_again(memory, spec);
-            return Ok(connection.listing_done());
+            return Ok(Woken::groups(connection.groups_listed()));
         }
     };
     if !side.stamps_are_trusted() {
@@ -138,13 +138,13 @@ pub async fn list_groups(
         .iter()
         .chain(&difference.missing)
         .collect();
-    let mut woken = connection.listing_done();
+    let mut groups = connection.groups_listed();
     let outcomes = connection.group_outcomes();
     let touched = outcomes.iter().filter(|(_, o)| {
         o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
     });
-    woken.groups.extend(touched.map(|(key, _)| key.clone()));
-    Ok(woken)
+    groups.extend(touched.map(|(key, _)| key.clone()));
+    Ok(Woken::groups(groups))
 }
 
 /// Has the next listing come sooner than the interval, ever less so.

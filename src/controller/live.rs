@@ -83,10 +83,18 @@ pub struct Woken {
 
 impl Woken {
     /// Some users, and no group.
-    pub fn users(keys: impl IntoIterator<Item = Key>) -> Self {
+    pub fn users(keys: HashSet<Key>) -> Self {
         Self {
-            users: keys.into_iter().collect(),
+            users: keys,
             groups: HashSet::new(),
+        }
+    }
+
+    /// Some groups, and no user.
+    pub fn groups(keys: HashSet<Key>) -> Self {
+        Self {
+            users: HashSet::new(),
+            groups: keys,
         }
     }
 
@@ -174,7 +182,6 @@ pub struct Connection {
     waiting_for_listing: Mutex<Woken>,
     doubtful_creates: Mutex<HashMap<String, (u64, String)>>,
     pilot: tokio::sync::Mutex<()>,
-    relist: Mutex<bool>,
     suspect: Mutex<bool>,
     allowed: Mutex<Option<ScimConnectionSpec>>,
     /// Held by the connection's reconciler while it runs.
@@ -205,7 +212,6 @@ impl Connection {
             waiting_for_listing: Mutex::default(),
             doubtful_creates: Mutex::default(),
             pilot: tokio::sync::Mutex::default(),
-            relist: Mutex::new(false),
             suspect: Mutex::new(false),
             allowed: Mutex::new(None),
             memory: tokio::sync::Mutex::default(),
@@ -442,31 +448,30 @@ impl Connection {
         lock(&self.doubtful_creates).remove(uid);
     }
 
-    /// The listing that was asked for did not come about.
-    pub fn listing_failed(&self) {
-        *lock(&self.relist) = true;
-    }
-
     /// Asks for a listing, for a user who waits for it.
     pub fn ask_for_listing(&self, user: Key) {
-        *lock(&self.relist) = true;
         lock(&self.waiting_for_listing).users.insert(user);
     }
 
     /// Asks for a listing of groups, for a group that waits for it.
     pub fn ask_for_groups(&self, group: Key) {
-        self.groups.ask();
         lock(&self.waiting_for_listing).groups.insert(group);
     }
 
-    /// A listing is over: those who waited for one.
-    pub fn listing_done(&self) -> Woken {
-        std::mem::take(&mut *lock(&self.waiting_for_listing))
+    /// Whether a listing, and whether one of groups, is asked for: as long as somebody waits.
+    pub fn listings_asked(&self) -> (bool, bool) {
+        let waiting = lock(&self.waiting_for_listing);
+        (!waiting.users.is_empty(), !waiting.groups.is_empty())
     }
 
-    /// Whether a listing was asked for; asking ends with the answer.
-    pub fn listing_asked(&self) -> bool {
-        std::mem::take(&mut *lock(&self.relist))
+    /// A listing is over: the users who waited for one.
+    pub fn users_listed(&self) -> HashSet<Key> {
+        std::mem::take(&mut lock(&self.waiting_for_listing).users)
+    }
+
+    /// A listing of groups is over: those that waited for one.
+    pub fn groups_listed(&self) -> HashSet<Key> {
+        std::mem::take(&mut lock(&self.waiting_for_listing).groups)
     }
 
     /// A user's request met trouble that concerns the whole connection.

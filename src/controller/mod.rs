@@ -21,4 +21,5 @@ pub mod outcome;
 pub mod report;
 pub mod run;
 pub mod secrets;
+pub mod status;
 pub mod user;

@@ -1,16 +1,14 @@
 //! What is known of a user's account. The directory answers; a request is made only to settle a
 //! doubt: an account missing from a listing, a POST whose outcome was lost, an id to adopt.
 
-use std::collections::BTreeSet;
-
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Ready};
 use crate::controller::user::Pass;
-use crate::directory::{ExternalIdEcho, Known, Users};
+use crate::directory::{Known, Users};
 use crate::domain::identity::Candidates;
-use crate::domain::names::{self, fold_user_name};
+use crate::domain::names::fold_name;
 use crate::domain::observed::Observed;
 use crate::domain::validate::Desired;
 use crate::scim::{ErrorClass, ResourceKind, ScimError};
@@ -80,66 +78,40 @@ pub async fn candidates(
         found.by_name = directory.by_name(&desired.user_name);
         found.begun = begun(pass, &directory);
     }
-    found.orphaned = orphaned(pass, ready, &found);
-    found.held = held(pass, connection, &found);
+    found.judge(&ready.owner_id, declared(pass), |id| {
+        is_taken(pass, connection, id)
+    });
     Ok(Some(found))
 }
 
 /// The accounts that bear the name by which a create was begun whose outcome is not recorded.
 pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
-    let Some(hash) = pass.begun_to_create() else {
-        return Vec::new();
-    };
-    // The spec may say another name by now, so that only the hash finds it.
-    let endpoint = pass.endpoint_hash.as_deref();
-    let named = |name: &str| names::creating_hash(name, endpoint) == hash;
-    // Where marks come back, an account without one is not what we created.
-    let echoed = directory.external_id_echo() == ExternalIdEcho::Echoed;
-    directory.matching(|account| {
-        account.user_name.as_deref().is_some_and(named)
-            && (account.external_id.is_some() || !echoed)
-    })
+    let creating = pass.begun_to_create();
+    directory.begun(creating.as_deref(), pass.endpoint_hash.as_deref())
 }
 
-/// The ids among the candidates that other users have recorded: one account is never two people's.
-fn held(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    found: &Candidates<Observed>,
-) -> BTreeSet<String> {
-    let Candidates {
-        recorded,
-        adopt,
-        by_external_id,
-        begun,
-        by_name,
-        ..
-    } = found;
-    let open = adopt
-        .iter()
-        .chain(by_external_id)
-        .chain(begun)
-        .chain(by_name);
-    let mut ids: BTreeSet<String> = open.map(|account| account.id.clone()).collect();
-    if recorded.is_some() || ids.is_empty() {
-        return BTreeSet::new();
+/// Whether there is such a ScimUser.
+pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
+    |namespace, name| {
+        let key = Key::new(namespace, name);
+        pass.context.index(|index| index.is_declared(&key))
     }
-    let others = |id: &str| {
-        let holder = connection.holder_of(id);
-        let recorded = pass.context.index(|index| index.recorders_of(id));
-        let mut keys = holder.into_iter().chain(recorded);
-        keys.any(|key| {
-            // The last outcome of another, or, before it was looked at, what its status says.
-            let known = connection.outcome_of(&key).map(|outcome| outcome.id);
-            key != pass.key
-                && pass
-                    .context
-                    .index(|index| index.is_member_of(&key, &connection.key))
-                && known.unwrap_or_else(|| recorded_of(pass, &key)).as_deref() == Some(id)
-        })
-    };
-    ids.retain(|id| others(id));
-    ids
+}
+
+/// Whether another user has that account.
+fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
+    let holder = connection.holder_of(id);
+    let recorded = pass.context.index(|index| index.recorders_of(id));
+    let mut keys = holder.into_iter().chain(recorded);
+    keys.any(|key| {
+        // The last outcome of another, or, before it was looked at, what its status says.
+        let known = connection.outcome_of(&key).map(|outcome| outcome.id);
+        key != pass.key
+            && pass
+                .context
+                .index(|index| index.is_member_of(&key, &connection.key))
+            && known.unwrap_or_else(|| recorded_of(pass, &key)).as_deref() == Some(id)
+    })
 }
 
 /// The id that a user's status records at this backend.
@@ -150,23 +122,6 @@ fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
     (status.endpoint_hash == pass.endpoint_hash)
         .then(|| status.id.clone())
         .flatten()
-}
-
-/// The marks among `found` that are our owner's, of resources that are declared no more.
-fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates<Observed>) -> BTreeSet<String> {
-    let accounts = found.recorded.iter().chain(&found.adopt);
-    let accounts = accounts.chain(&found.by_name);
-    let marks = accounts.filter_map(|account| account.external_id.as_deref());
-    let gone = marks.filter(|mark| is_orphaned(pass, ready, mark));
-    gone.map(str::to_owned).collect()
-}
-
-/// Whether a mark is our owner's, of a resource that is declared no more.
-pub fn is_orphaned(pass: &Pass<'_>, ready: &Ready, mark: &str) -> bool {
-    names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
-        let key = Key::new(namespace, name);
-        !pass.context.index(|index| index.is_declared(&key))
-    })
 }
 
 /// Settles whether a POST whose answer was lost was applied; false while that cannot be told (R02).
@@ -279,7 +234,7 @@ pub async fn look_up(
                 any |= observed
                     .user_name
                     .as_deref()
-                    .is_some_and(|n| fold_user_name(n) == fold_user_name(user_name));
+                    .is_some_and(|n| fold_name(n) == fold_name(user_name));
                 connection.directory_of(ready).put(observed);
             }
             Ok(match (any, empty) {

@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
+use crate::controller::events::Said;
 use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
@@ -178,7 +179,7 @@ pub async fn applied(
                 attributes: vec![],
             });
             report.outcome.retry_on_listing = true;
-            report.event = Some((true, reason.as_str(), "Provision", message.into()));
+            report.event = Some(Said::provision(true, reason.as_str(), message));
             report.acted = false;
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
@@ -322,26 +323,18 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
         )
     };
     let event = match reason {
-        _ if !unkept.is_empty() => Some((true, "RequestFailed", "Provision", not_kept)),
+        _ if !unkept.is_empty() => Some(Said::provision(true, "RequestFailed", not_kept)),
         Reason::UpToDate => None,
-        Reason::Created => Some((
-            false,
-            "Created",
-            "Provision",
-            "the account was created".to_owned(),
-        )),
-        Reason::Adopted => Some((
+        Reason::Created => Some(Said::provision(false, "Created", "the account was created")),
+        Reason::Adopted => Some(Said::provision(
             false,
             "Adopted",
-            "Provision",
-            "an existing account was taken over".to_owned(),
+            "an existing account was taken over",
         )),
-        other => Some((
-            false,
-            other.as_str(),
-            "Provision",
-            format!("written: {}", attributes.join(", ")),
-        )),
+        other => {
+            let note = format!("written: {}", attributes.join(", "));
+            Some(Said::provision(false, other.as_str(), note))
+        }
     };
     let mut managed: Vec<String> = valid.desired.attributes.keys().cloned().collect();
     let manager = "manager".to_owned();
@@ -459,7 +452,7 @@ async fn failed(
                 Outlook::Stuck,
             );
             report.outcome.retry_on_listing = true;
-            report.event = Some((true, "Conflict", "Provision", message.into()));
+            report.event = Some(Said::provision(true, "Conflict", message));
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
         }

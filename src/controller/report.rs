@@ -2,18 +2,17 @@
 //! nothing is written when nothing changed.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
-use serde_json::json;
 
+use crate::api::ScimUserStatus;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::{ScimUser, ScimUserStatus};
 use crate::controller::context::MemberChange;
+use crate::controller::events::Said;
 use crate::controller::live::{Connection, Outcome, State};
+use crate::controller::status::Wrote;
 use crate::controller::user::Pass;
 use crate::directory::Known;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
@@ -30,7 +29,7 @@ pub struct Report {
     pub(super) verdicts: Vec<Verdict>,
     pub(super) outcome: Outcome,
     /// An event to publish when the status is new: reason, action, note.
-    pub(super) event: Option<(bool, &'static str, &'static str, String)>,
+    pub(super) event: Option<Said>,
     /// The conditions speak of this generation. False keeps the old one, so that what was not done
     /// for the spec is still seen as not done.
     pub(super) acted: bool,
@@ -76,7 +75,12 @@ impl Report {
             with_summary(verdicts, ready, Outlook::Stuck),
             State::Invalid,
         );
-        report.event = Some((true, reason, "Validate", message));
+        report.event = Some(Said {
+            warning: true,
+            reason,
+            action: "Validate",
+            note: message,
+        });
         report.acted = false;
         report
     }
@@ -231,39 +235,15 @@ pub async fn write(
             &Time(jiff::Timestamp::now()),
         ),
     };
-    let unchanged = next
-        == ScimUserStatus {
-            creating: pass.begun_to_create(),
-            ..pass.before.clone()
-        };
-    if unchanged {
-        return Ok(());
-    }
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next, &pass.before)});
-    let api: Api<ScimUser> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    match api
-        .patch_status(
-            &pass.key.name,
-            &PatchParams::default(),
-            &Patch::Merge(patch),
-        )
-        .await
-    {
-        Ok(_) => {}
-        // Deleted, or deleted and made anew, meanwhile: nothing is left to report on (R06).
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    let news = summary(&pass.before) != summary(&next)
-        || event.as_ref().is_some_and(|(warning, ..)| !warning);
-    pass.context.status_written(&pass.uid, next);
-    if let (true, Some((warning, reason, action, text))) = (news, event) {
+    let now = next.conditions.clone();
+    let statuses = &pass.context.user_statuses;
+    let wrote = statuses
+        .write(&pass.context.client, pass.user, next)
+        .await?;
+    if wrote == Wrote::Written {
         let object = pass.user.object_ref(&());
-        if warning {
-            pass.context.events.warning(object, reason, action, text);
-        } else {
-            pass.context.events.normal(object, reason, action, text);
-        }
+        let before = &pass.before.conditions;
+        pass.context.events.tell(object, before, &now, event);
     }
     Ok(())
 }
@@ -274,67 +254,8 @@ pub async fn write(
 /// # Errors
 /// When the API server does not take it.
 pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": {"creating": creating}});
-    let api: Api<ScimUser> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    let parameters = PatchParams::default();
-    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
-        .await?;
-    let mut now = pass.creating.lock().unwrap_or_else(PoisonError::into_inner);
-    now.clone_from(&creating);
-    let status = ScimUserStatus {
-        creating,
-        ..pass.before.clone()
-    };
-    pass.context.status_written(&pass.uid, status);
-    Ok(())
-}
-
-/// A merge patch leaves what it does not name: fields that are to go are named with null.
-fn whole(status: &ScimUserStatus, before: &ScimUserStatus) -> serde_json::Value {
-    let ScimUserStatus {
-        id,
-        endpoint_hash,
-        creating,
-        observed_generation,
-        synced_generation,
-        profile_hash,
-        respelled,
-        managed_attributes,
-        plan,
-        last_handled_reconcile_at,
-        conditions,
-    } = status;
-    let managed = (!managed_attributes.is_empty()).then_some(managed_attributes);
-    // A merge patch merges maps: names that are to go are named with null.
-    let mut spelled: serde_json::Map<String, serde_json::Value> = before
-        .respelled
-        .keys()
-        .map(|name| (name.clone(), serde_json::Value::Null))
-        .collect();
-    spelled.extend(
-        respelled
-            .iter()
-            .map(|(name, hash)| (name.clone(), json!(hash))),
-    );
-    let respelled = (!spelled.is_empty()).then_some(spelled);
-    json!({
-        "id": id, "endpointHash": endpoint_hash, "creating": creating, "observedGeneration": observed_generation, "syncedGeneration": synced_generation,
-        "profileHash": profile_hash, "respelled": respelled, "managedAttributes": managed,
-        "plan": plan, "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
-    })
-}
-
-fn summary(status: &ScimUserStatus) -> Vec<(&str, &str, &str, &str)> {
-    status
-        .conditions
-        .iter()
-        .map(|c| {
-            (
-                c.type_.as_str(),
-                c.status.as_str(),
-                c.reason.as_str(),
-                c.message.as_str(),
-            )
-        })
-        .collect()
+    let statuses = &pass.context.user_statuses;
+    statuses
+        .amend(&pass.context.client, pass.user, |s| s.creating = creating)
+        .await
 }

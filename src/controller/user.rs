@@ -1,7 +1,7 @@
 //! The reconciler of ScimUser: one pass through validate → observe → plan → act → report.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -24,6 +24,7 @@ use crate::domain::guard::{Answer, Deprovisioning};
 use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
+use crate::domain::record::Record;
 use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
 
 /// What one pass works on.
@@ -36,8 +37,6 @@ pub struct Pass<'a> {
     pub uid: String,
     /// The status that was last written.
     pub before: ScimUserStatus,
-    /// `status.creating` as it is now: a pass may write it before it ends.
-    pub creating: std::sync::Mutex<Option<String>>,
     /// Which backend the connection leads to now, where there is a connection.
     pub endpoint_hash: Option<String>,
     /// What every reconciler shares.
@@ -58,12 +57,10 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     let spec = connection.as_ref().and_then(|c| c.spec());
-    let before = context.last_status(&user);
     let pass = Pass {
         key: Key::of(&*user),
         uid: user.uid().unwrap_or_default(),
-        creating: before.creating.clone().into(),
-        before,
+        before: context.user_statuses.last(&*user),
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         user: &user,
         context: &context,
@@ -320,26 +317,31 @@ impl Pass<'_> {
         Ok(Action::await_change())
     }
 
+    fn record(&self) -> Record<'_> {
+        Record {
+            id: self.before.id.as_deref(),
+            endpoint_hash: self.before.endpoint_hash.as_deref(),
+            synced_generation: self.before.synced_generation,
+        }
+    }
+
     /// The recorded id, where it is one of the backend that the connection leads to now.
     pub fn recorded(&self) -> Option<&str> {
-        let id = self.before.id.as_deref()?;
-        (self.before.endpoint_hash == self.endpoint_hash).then_some(id)
+        self.record().at(self.endpoint_hash.as_deref())
     }
 
-    /// The hash of the name that a create was begun by, whose outcome is not recorded.
-    pub fn begun_to_create(&self) -> Option<String> {
-        let creating = self.creating.lock();
-        creating.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The id that `spec.adopt` names, unless that was done here before, or means another backend:
-    /// the id that was taken over there may be a stranger's here.
+    /// The id that `spec.adopt` names, as far as it is still to be taken over.
     pub fn adopts(&self) -> Option<&str> {
-        let id = self.user.spec.adopt.as_ref()?.id.as_str();
-        let known = self.before.id.as_deref();
-        let edited = self.before.synced_generation != self.user.metadata.generation;
-        let open = known.is_none() || (self.recorded().is_none() && known != Some(id) && edited);
-        open.then_some(id)
+        let adopt = self.user.spec.adopt.as_ref().map(|adopt| &*adopt.id);
+        let generation = self.user.metadata.generation;
+        self.record()
+            .adopts(adopt, self.endpoint_hash.as_deref(), generation)
+    }
+
+    /// The hash of the name that a create was begun by, whose outcome is not recorded: a pass may have
+    /// written it.
+    pub fn begun_to_create(&self) -> Option<String> {
+        self.context.user_statuses.last(self.user).creating
     }
 
     /// Whether the conditions already speak of this generation.

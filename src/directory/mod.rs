@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::domain::group::ObservedGroup;
-use crate::domain::names::fold_name;
+use crate::domain::names::{creating_hash, fold_name};
 use crate::domain::observed::Observed;
 use crate::domain::sighting::Sighting;
 
@@ -180,11 +180,22 @@ impl<T: Sighting> Directory<T> {
         self.all(self.by_name.get(&fold_name(name)))
     }
 
-    /// Those that pass a test; looks at all of them.
-    pub fn matching(&self, test: impl Fn(&T) -> bool) -> Vec<T> {
+    /// Those that bear the name by which a create was begun, as `status.creating` hashes it: the spec
+    /// may say another name by now. Looks at all of them.
+    pub fn begun(&self, creating: Option<&str>, endpoint_hash: Option<&str>) -> Vec<T> {
+        let Some(creating) = creating else {
+            return Vec::new();
+        };
+        // Where marks come back, one without is not what we created.
+        let echoed = self.external_id == ExternalIdEcho::Echoed;
         let known = self.entries.values().filter(|entry| !entry.doubtful);
-        let sightings = known.map(|entry| &entry.sighting).filter(|s| test(s));
-        sightings.cloned().collect()
+        let begun = known.map(|entry| &entry.sighting).filter(|sighting| {
+            (sighting.external_id().is_some() || !echoed)
+                && sighting
+                    .name()
+                    .is_some_and(|name| creating_hash(name, endpoint_hash) == creating)
+        });
+        begun.cloned().collect()
     }
 
     /// How many there are.
@@ -357,6 +368,36 @@ mod tests {
         directory.put(assumed);
         assert!(directory.echoed().contains("title"));
         assert_eq!(directory.external_id_echo(), ExternalIdEcho::Echoed);
+    }
+
+    #[test]
+    fn what_was_begun_is_found_by_its_name_and_by_a_mark_where_marks_come_back() {
+        let unmarked = |id: &str, name: &str| Observed {
+            external_id: None,
+            ..account(id, name)
+        };
+        let ada = creating_hash("Ada", Some("here"));
+        let begun = |directory: &Users, endpoint: &str| -> Vec<String> {
+            let found = directory.begun(Some(&ada), Some(endpoint));
+            found.into_iter().map(|account| account.id).collect()
+        };
+        let mut directory = Directory::default();
+        directory.put(unmarked("1", "ada"));
+        directory.put(unmarked("2", "bob"));
+        assert_eq!(begun(&directory, "here"), ["1"]);
+        assert!(
+            begun(&directory, "there").is_empty(),
+            "begun at another backend"
+        );
+        assert!(
+            directory.begun(None, Some("here")).is_empty(),
+            "nothing was begun"
+        );
+        directory.put(account("3", "eve"));
+        assert!(
+            begun(&directory, "here").is_empty(),
+            "ours would bear a mark"
+        );
     }
 
     #[test]

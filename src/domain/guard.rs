@@ -5,7 +5,7 @@
 //! a crash never spends twice; an approval releases exactly the plan whose hash it names. Time is passed
 //! in, as seconds since 1970: the window has to survive a restart, which no monotonic clock does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::names;
 
@@ -44,19 +44,20 @@ pub struct Limit {
 
 impl Limit {
     /// How many may go within a window, of so many.
-    pub fn allowance(&self, provisioned: u32) -> u32 {
-        let share = u64::from(provisioned) * u64::from(self.max_percent) / 100;
+    pub fn allowance(&self, all: u32) -> u32 {
+        let share = u64::from(all) * u64::from(self.max_percent) / 100;
         self.minimum.max(u32::try_from(share).unwrap_or(u32::MAX))
     }
 
-    /// How exactly the time of a deprovisioning is kept: a sixtieth of the window, so that at most
-    /// [`BUCKETS`] entries are written down.
+    /// How exactly the time of a deprovisioning is kept: a sixtieth of the window.
     fn bucket(&self) -> i64 {
-        i64::try_from(self.window / 60).unwrap_or(i64::MAX).max(1)
+        i64::try_from(self.window.div_ceil(60))
+            .unwrap_or(i64::MAX)
+            .max(1)
     }
 }
 
-/// The most entries that [`Guard::spent`] has.
+/// The most entries that [`Guard::spent`] has; a window made longer merges the oldest.
 pub const BUCKETS: usize = 62;
 
 /// What the guard says.
@@ -81,97 +82,183 @@ pub struct Plan {
     pub first: Vec<String>,
 }
 
+/// What was written down before a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// When how many went.
+    pub spent: BTreeMap<i64, u32>,
+    /// The hash of the plan that was held.
+    pub held: Option<String>,
+    /// The hash of the plan that was approved last.
+    pub approved: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Asked, not yet decided.
+    Waiting,
+    /// Spent, not yet written down.
+    Reserved,
+    /// May go.
+    Granted,
+    /// Waits for a person.
+    Held,
+}
+
+#[derive(Debug)]
+struct Entry {
+    case: Case,
+    state: State,
+    /// Whether it was told what was decided.
+    told: bool,
+}
+
+/// A plan that was held before a restart, and that those who ask again have not made whole yet.
+#[derive(Debug)]
+struct Resuming {
+    hash: String,
+    until: Option<i64>,
+}
+
 /// The guard of one connection.
 #[derive(Debug, Default)]
 pub struct Guard {
     spent: BTreeMap<i64, u32>,
-    waiting: BTreeSet<Case>,
-    /// Spent, and not yet written down.
-    reserved: BTreeSet<Case>,
-    granted: BTreeSet<Case>,
-    held: BTreeSet<Case>,
-    /// Held, or released by approval, and not yet told.
-    news: BTreeSet<Case>,
+    cases: HashMap<String, Entry>,
+    approved: Option<String>,
+    resuming: Option<Resuming>,
 }
 
 impl Guard {
-    /// Takes up what was spent before a restart.
-    pub fn restore(&mut self, spent: impl IntoIterator<Item = (i64, u32)>) {
-        self.spent = spent.into_iter().collect();
+    /// Takes up what was written down before a restart. What was held stays held: until its plan is whole
+    /// again nobody is granted anything, or each restart would let another share of it go.
+    pub fn restore(&mut self, remembered: Remembered) {
+        let Remembered {
+            spent,
+            held,
+            approved,
+        } = remembered;
+        self.spent = spent;
+        self.approved = approved;
+        self.resuming = held.map(|hash| Resuming { hash, until: None });
     }
 
     /// Whether a person may be deprovisioned now.
     pub fn ask(&mut self, case: &Case) -> Answer {
-        if self.granted.contains(case) {
-            return Answer::Go;
-        }
-        if self.held.contains(case) {
-            return Answer::Held;
-        }
-        if !self.reserved.contains(case) {
-            self.withdraw(&case.uid);
-            self.waiting.insert(case.clone());
-        }
-        Answer::Wait
-    }
-
-    /// Decides on those who wait: granted as far as the window allows, else held. True when there is
-    /// something to write down.
-    pub fn decide(&mut self, limit: Limit, provisioned: u32, now: i64) -> bool {
-        let oldest = now.saturating_sub(i64::try_from(limit.window).unwrap_or(i64::MAX));
-        // An entry of the future, after a clock was set back, counts as one of now.
-        self.spent.retain(|at, _| *at > oldest);
-        let spent: u32 = self.spent.values().sum();
-        // Who went within the window was provisioned when it began: the share is one of all.
-        let under_way = u32::try_from(self.reserved.len() + self.granted.len()).unwrap_or(u32::MAX);
-        let all = provisioned.saturating_add(spent.saturating_sub(under_way));
-        let mut left = limit.allowance(all).saturating_sub(spent);
-        let changed = !self.waiting.is_empty();
-        let bucket = limit.bucket();
-        let at = now.div_euclid(bucket).saturating_mul(bucket) + bucket;
-        for case in std::mem::take(&mut self.waiting) {
-            if left > 0 {
-                left -= 1;
-                *self.spent.entry(at).or_default() += 1;
-                self.reserved.insert(case);
-            } else {
-                self.news.insert(case.clone());
-                self.held.insert(case);
+        match self.cases.get(&case.uid) {
+            Some(entry) if entry.case == *case => match entry.state {
+                State::Granted => Answer::Go,
+                State::Held => Answer::Held,
+                State::Waiting | State::Reserved => Answer::Wait,
+            },
+            _ => {
+                let entry = Entry {
+                    case: case.clone(),
+                    state: State::Waiting,
+                    told: false,
+                };
+                self.cases.insert(case.uid.clone(), entry);
+                Answer::Wait
             }
         }
-        changed
+    }
+
+    /// Decides on those who wait: granted as far as the window allows, else held.
+    pub fn decide(&mut self, limit: Limit, provisioned: u32, now: i64) {
+        self.roll(limit, now);
+        let spent: u32 = self.spent.values().sum();
+        // Who went within the window was provisioned when it began: the share is one of all. Who is
+        // under way is provisioned still.
+        let under_way = self.count(|state| matches!(state, State::Reserved | State::Granted));
+        let gone = spent.saturating_sub(under_way);
+        let allowance = limit.allowance(provisioned.saturating_add(gone));
+        let mut left = allowance.saturating_sub(spent);
+        if self.resumes(limit, now) {
+            left = 0;
+        }
+        let mut waiting: Vec<&mut Entry> = self
+            .cases
+            .values_mut()
+            .filter(|entry| entry.state == State::Waiting)
+            .collect();
+        waiting.sort_by(|a, b| a.case.cmp(&b.case));
+        for entry in waiting {
+            if left > 0 {
+                left -= 1;
+                let at = now.div_euclid(limit.bucket()).saturating_add(1);
+                let at = at.saturating_mul(limit.bucket());
+                *self.spent.entry(at).or_default() += 1;
+                entry.state = State::Reserved;
+            } else {
+                entry.state = State::Held;
+            }
+        }
+        // Whole again: what comes now is new.
+        let plan = self.plan().map(|plan| plan.hash);
+        self.resuming
+            .take_if(|resuming| plan.as_ref() == Some(&resuming.hash));
+    }
+
+    /// Forgets what has left the window; an entry of the future, after a clock was set back, counts as
+    /// one of now.
+    fn roll(&mut self, limit: Limit, now: i64) {
+        let oldest = now.saturating_sub(i64::try_from(limit.window).unwrap_or(i64::MAX));
+        let latest = now.saturating_add(limit.bucket());
+        for (at, count) in std::mem::take(&mut self.spent) {
+            if at > oldest {
+                *self.spent.entry(at.min(latest)).or_default() += count;
+            }
+        }
+        while self.spent.len() > BUCKETS
+            && let Some((_, count)) = self.spent.pop_first()
+            && let Some(mut next) = self.spent.first_entry()
+        {
+            *next.get_mut() += count;
+        }
+    }
+
+    /// Whether a plan of before a restart is not whole yet; a window later it never will be, because
+    /// somebody of it stays after all.
+    fn resumes(&mut self, limit: Limit, now: i64) -> bool {
+        let Some(resuming) = &mut self.resuming else {
+            return false;
+        };
+        let window = i64::try_from(limit.window).unwrap_or(i64::MAX);
+        let until = *resuming.until.get_or_insert(now.saturating_add(window));
+        if now >= until {
+            self.resuming = None;
+        }
+        now < until
+    }
+
+    fn count(&self, test: impl Fn(State) -> bool) -> u32 {
+        let found = self.cases.values().filter(|entry| test(entry.state));
+        u32::try_from(found.count()).unwrap_or(u32::MAX)
     }
 
     /// What was decided is written down: returns those who may go now, and those who are held.
     pub fn persisted(&mut self) -> Vec<Case> {
-        let mut told: Vec<Case> = std::mem::take(&mut self.reserved).into_iter().collect();
-        self.granted.extend(told.iter().cloned());
-        told.extend(std::mem::take(&mut self.news));
+        let decided = |entry: &&mut Entry| entry.state != State::Waiting && !entry.told;
+        let mut told = Vec::new();
+        for entry in self.cases.values_mut().filter(decided) {
+            entry.told = true;
+            if entry.state == State::Reserved {
+                entry.state = State::Granted;
+            }
+            told.push(entry.case.clone());
+        }
         told
     }
 
-    /// Somebody is deprovisioned, or is not to be any more.
-    pub fn withdraw(&mut self, uid: &str) {
-        let sets = [
-            &mut self.waiting,
-            &mut self.reserved,
-            &mut self.granted,
-            &mut self.held,
-            &mut self.news,
-        ];
-        for set in sets {
-            if set.iter().any(|case| case.uid == uid) {
-                set.retain(|case| case.uid != uid);
-            }
-        }
+    /// Somebody is deprovisioned, or is not to be any more. True when the plan is another one now.
+    pub fn withdraw(&mut self, uid: &str) -> bool {
+        let gone = self.cases.remove(uid);
+        gone.is_some_and(|entry| entry.state == State::Held)
     }
 
-    /// Whether nobody asks, waits or is held.
-    pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
-            && self.reserved.is_empty()
-            && self.granted.is_empty()
-            && self.held.is_empty()
+    /// Forgets whoever is there no more.
+    pub fn keep(&mut self, is_there: impl Fn(&Case) -> bool) {
+        self.cases.retain(|_, entry| is_there(&entry.case));
     }
 
     /// When how many went, oldest first, for status.
@@ -179,36 +266,55 @@ impl Guard {
         self.spent.iter().map(|(at, count)| (*at, *count))
     }
 
+    /// The hash of the plan that was approved last, for status.
+    pub fn approved(&self) -> Option<&str> {
+        self.approved.as_deref()
+    }
+
+    /// Whether the plan is not whole yet after a restart: what status said before still holds.
+    pub fn is_resuming(&self) -> bool {
+        self.resuming.is_some()
+    }
+
     /// What waits for approval.
     pub fn plan(&self) -> Option<Plan> {
-        if self.held.is_empty() {
+        let held = self.cases.values().filter(|e| e.state == State::Held);
+        let mut held: Vec<&Case> = held.map(|entry| &entry.case).collect();
+        if held.is_empty() {
             return None;
         }
-        let lines: Vec<String> = self.held.iter().map(line).collect();
+        held.sort();
+        let lines: Vec<String> = held.iter().copied().map(line).collect();
+        let first = held.iter().take(10);
         Some(Plan {
             hash: names::short_hash(&lines.join("\n")),
-            count: self.held.len(),
-            first: self
-                .held
-                .iter()
-                .take(10)
+            count: held.len(),
+            first: first
                 .map(|case| format!("{}/{}", case.namespace, case.name))
                 .collect(),
         })
     }
 
-    /// Releases the plan, if it is the one that `hash` names; what it releases may go at once, whatever
-    /// the window says: a person has decided.
-    pub fn approve(&mut self, hash: &str) -> usize {
-        if self.plan().is_none_or(|plan| plan.hash != hash) {
+    /// Releases the plan, if it is the one that the approval names; how many it released. These may go
+    /// whatever the window says: a person has decided. An approval works once: that the same people come
+    /// together again is another plan, for which it has to be given anew.
+    pub fn approve(&mut self, approval: Option<&str>) -> usize {
+        if self.approved.as_deref() == approval {
             return 0;
         }
-        let released = std::mem::take(&mut self.held);
-        let count = released.len();
-        self.granted.extend(released.iter().cloned());
-        // Told with the others, once it is written down: a status that is refused loses nobody.
-        self.news.extend(released);
-        count
+        self.approved = None;
+        if self.plan().is_none_or(|plan| Some(&*plan.hash) != approval) {
+            return 0;
+        }
+        self.approved = approval.map(str::to_owned);
+        self.resuming = None;
+        let held = |entry: &&mut Entry| entry.state == State::Held;
+        let mut released = 0;
+        for entry in self.cases.values_mut().filter(held) {
+            (entry.state, entry.told) = (State::Granted, false);
+            released += 1;
+        }
+        released
     }
 }
 
@@ -224,173 +330,4 @@ fn line(case: &Case) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Limit = Limit {
-        max_percent: 10,
-        minimum: 5,
-        window: 3600,
-    };
-
-    fn case(number: u32) -> Case {
-        Case {
-            namespace: "team".into(),
-            name: format!("user-{number:03}"),
-            uid: format!("uid-{number}"),
-            action: Deprovisioning::Archive,
-        }
-    }
-
-    /// Everybody asks, it is decided and written down; how many may go.
-    fn round(
-        guard: &mut Guard,
-        cases: impl Iterator<Item = u32> + Clone,
-        all: u32,
-        now: i64,
-    ) -> usize {
-        cases.clone().for_each(|number| {
-            guard.ask(&case(number));
-        });
-        guard.decide(LIMIT, all, now);
-        guard.persisted();
-        cases
-            .filter(|number| guard.ask(&case(*number)) == Answer::Go)
-            .count()
-    }
-
-    #[test]
-    fn the_share_counts_and_the_minimum_for_small_ones() {
-        for (all, allowed, why) in [
-            (100, 10, "a tenth"),
-            (1000, 100, "a tenth"),
-            (20, 5, "the minimum"),
-            (0, 5, "nobody is known yet"),
-        ] {
-            assert_eq!(LIMIT.allowance(all), allowed, "{why}");
-        }
-        let none = Limit {
-            max_percent: 0,
-            minimum: 0,
-            window: 60,
-        };
-        assert_eq!(none.allowance(1000), 0, "nobody without a person");
-    }
-
-    #[test]
-    fn sixty_of_a_hundred_are_held_but_for_what_the_window_allows() {
-        let mut guard = Guard::default();
-        assert_eq!(round(&mut guard, 0..6, 100, 1_000_000), 6);
-        (0..6).for_each(|number| guard.withdraw(&format!("uid-{number}")));
-        assert_eq!(
-            round(&mut guard, 6..60, 94, 1_000_001),
-            4,
-            "a tenth of all, in two strokes"
-        );
-        let plan = guard.plan().unwrap();
-        assert_eq!((plan.count, plan.first.len()), (50, 10));
-        assert_eq!(plan.first[0], "team/user-010");
-        assert_eq!(guard.ask(&case(59)), Answer::Held);
-    }
-
-    #[test]
-    fn nothing_goes_before_it_is_written_down() {
-        let mut guard = Guard::default();
-        assert_eq!(guard.ask(&case(1)), Answer::Wait);
-        assert!(guard.decide(LIMIT, 100, 1_000_000));
-        assert_eq!(
-            guard.ask(&case(1)),
-            Answer::Wait,
-            "spent, not yet persisted"
-        );
-        assert_eq!(guard.persisted(), [case(1)]);
-        assert_eq!(guard.ask(&case(1)), Answer::Go);
-        assert_eq!(
-            guard.ask(&case(1)),
-            Answer::Go,
-            "a failed request is tried again for nothing"
-        );
-        assert!(
-            !guard.decide(LIMIT, 100, 1_000_001),
-            "nothing new to write down"
-        );
-    }
-
-    #[test]
-    fn the_window_rolls_and_survives_a_restart() {
-        let mut guard = Guard::default();
-        assert_eq!(round(&mut guard, 0..10, 100, 1_000_000), 10);
-        let mut again = Guard::default();
-        again.restore(guard.spent().collect::<Vec<_>>());
-        assert_eq!(
-            round(&mut again, 10..12, 90, 1_001_800),
-            0,
-            "half a window later"
-        );
-        assert_eq!(again.plan().unwrap().count, 2);
-        let mut later = Guard::default();
-        later.restore(guard.spent().collect::<Vec<_>>());
-        assert_eq!(
-            round(&mut later, 10..12, 90, 1_003_700),
-            2,
-            "the window is over"
-        );
-        assert!(later.spent().count() <= BUCKETS);
-    }
-
-    #[test]
-    fn what_is_held_stays_so_when_the_window_is_over() {
-        let mut guard = Guard::default();
-        assert_eq!(round(&mut guard, 0..60, 100, 1_000_000), 10);
-        guard.decide(LIMIT, 90, 2_000_000);
-        assert_eq!(
-            guard.ask(&case(59)),
-            Answer::Held,
-            "a person is asked, not waited out"
-        );
-    }
-
-    #[test]
-    fn an_approval_releases_its_own_plan_and_no_other() {
-        let mut guard = Guard::default();
-        round(&mut guard, 0..60, 100, 1_000_000);
-        let seen = guard.plan().unwrap().hash;
-        round(&mut guard, 60..61, 90, 1_000_001);
-        let now = guard.plan().unwrap().hash;
-        assert_ne!(seen, now, "one more has joined");
-        assert_eq!(guard.approve(&seen), 0, "not what was looked at");
-        assert_eq!(guard.approve(&now), 51);
-        assert!(guard.persisted().len() >= 51, "all are told");
-        assert_eq!((guard.ask(&case(60)), guard.plan()), (Answer::Go, None));
-        round(&mut guard, 61..70, 39, 1_000_002);
-        assert_eq!(guard.ask(&case(65)), Answer::Held, "the next plan");
-        assert_eq!(guard.approve(&now), 0);
-    }
-
-    #[test]
-    fn whoever_stays_after_all_is_in_no_plan() {
-        let mut guard = Guard::default();
-        round(&mut guard, 0..60, 100, 1_000_000);
-        guard.withdraw("uid-59");
-        assert_eq!(guard.plan().unwrap().count, 49);
-        let delete = Case {
-            action: Deprovisioning::Delete,
-            ..case(58)
-        };
-        assert_eq!(
-            guard.ask(&delete),
-            Answer::Wait,
-            "another action is another case"
-        );
-        assert_eq!(guard.plan().unwrap().count, 48);
-        (0..60).for_each(|number| guard.withdraw(&format!("uid-{number}")));
-        assert!(guard.is_idle());
-    }
-
-    #[test]
-    fn a_clock_set_back_grants_nothing_twice() {
-        let mut guard = Guard::default();
-        assert_eq!(round(&mut guard, 0..10, 100, 1_003_600), 10);
-        assert_eq!(round(&mut guard, 10..20, 90, 1_000_000), 0);
-    }
-}
+mod tests;

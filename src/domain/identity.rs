@@ -70,6 +70,44 @@ impl<T> Default for Candidates<T> {
     }
 }
 
+impl<T: Sighting> Candidates<T> {
+    /// Takes in what is known of other resources: whether one is declared, by namespace and name, be it
+    /// on its way out; and whether another has recorded an id as its own, since one account is never two
+    /// people's.
+    pub fn judge(
+        &mut self,
+        owner: &str,
+        declared: impl Fn(&str, &str) -> bool,
+        taken: impl Fn(&str) -> bool,
+    ) {
+        let Self {
+            recorded,
+            adopt,
+            by_external_id,
+            begun,
+            by_name,
+            held,
+            orphaned,
+        } = self;
+        let named = recorded.iter().chain(&*adopt).chain(&*by_name);
+        let marks = named.filter_map(Sighted::external_id);
+        *orphaned = marks
+            .filter(|mark| is_orphaned(owner, mark, &declared))
+            .map(str::to_owned)
+            .collect();
+        if recorded.is_none() {
+            let open = adopt.iter().chain(&*by_external_id);
+            let open = open.chain(&*begun).chain(&*by_name).map(Sighting::id);
+            *held = open.filter(|id| taken(id)).map(str::to_owned).collect();
+        }
+    }
+}
+
+/// Whether a mark is of this owner, and of a resource that is declared no more.
+pub fn is_orphaned(owner: &str, mark: &str, declared: impl Fn(&str, &str) -> bool) -> bool {
+    names::resource_of_mark(owner, mark).is_some_and(|(namespace, name)| !declared(namespace, name))
+}
+
 /// What the connection and the resource allow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AdoptionPolicy {

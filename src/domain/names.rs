@@ -57,12 +57,8 @@ pub(super) fn short_hash(text: &str) -> String {
     bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A userName as it is compared: RFC 7643 §4.1.1 makes it case-insensitive.
-pub fn fold_user_name(user_name: &str) -> String {
-    fold_name(user_name)
-}
-
-/// A name as it is searched for. A group's displayName is searched for as a userName is, since
+/// A name as it is searched for: RFC 7643 §4.1.1 makes a userName case-insensitive. A group's
+/// displayName is searched for as a userName is, since
 /// nobody means two groups by two spellings of one name; RFC 7643 §8.7.1 makes it case-insensitive.
 pub fn fold_name(name: &str) -> String {
     name.to_lowercase()

@@ -233,7 +233,7 @@ fn warnings(spec: &ScimUserSpec, profile: ProfileName) -> Vec<String> {
         .iter()
         .find(|email| email.r#type == AddressType::Work);
     if let (ProfileName::CybSafe, Some(work)) = (profile, work)
-        && names::fold_user_name(&work.value) != names::fold_user_name(&spec.user_name)
+        && names::fold_name(&work.value) != names::fold_name(&spec.user_name)
     {
         // CybSafe help, "User provisioning with SCIM": two accounts, or mail that never arrives.
         warnings.push("spec.userName differs from spec.emails[work].value: CybSafe may keep two accounts or miss mail".into());

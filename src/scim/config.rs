@@ -1,42 +1,12 @@
 //! What a connection needs to be built. Checked in `endpoint` and `http`.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::scim::fence::Fence;
 use crate::scim::limits::Limits;
-
-/// What holds for every connection of the process, as the TLS provider does: how long a request takes
-/// at most, and until when requests may begin. Both belong to the lease by which the process leads.
-#[derive(Clone, Debug)]
-pub struct ProcessDefaults {
-    /// The longest a request may take, from connecting to the last byte.
-    pub request_timeout: Duration,
-    /// Until when requests may begin.
-    pub fence: Fence,
-}
-
-static DEFAULTS: OnceLock<ProcessDefaults> = OnceLock::new();
-
-impl Default for ProcessDefaults {
-    /// 30 s a request, and no fence.
-    fn default() -> Self {
-        Self {
-            request_timeout: Duration::from_secs(30),
-            fence: Fence::none(),
-        }
-    }
-}
-
-impl ProcessDefaults {
-    /// Has every configuration that is made from now on start from these; the first call counts.
-    pub fn install(self) {
-        let _ = DEFAULTS.set(self);
-    }
-}
 
 /// What a connection needs to be built.
 #[derive(Clone)]
@@ -67,14 +37,10 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// The strictest configuration: https, no local addresses, no proxy, gentle
-    /// limits; time limit and fence as [`ProcessDefaults`] has them.
+    /// The strictest configuration: https, no local addresses, no proxy, 30 s
+    /// a request, gentle limits; no fence.
     #[must_use]
     pub fn new(endpoint: impl Into<String>, token: SecretString) -> Self {
-        let ProcessDefaults {
-            request_timeout,
-            fence,
-        } = DEFAULTS.get().cloned().unwrap_or_default();
         Self {
             endpoint: endpoint.into(),
             token,
@@ -82,8 +48,8 @@ impl ClientConfig {
             allow_local: false,
             insecure: false,
             limits: Limits::default(),
-            request_timeout,
-            fence,
+            request_timeout: Duration::from_secs(30),
+            fence: Fence::none(),
             use_system_proxy: false,
             search_by_post: false,
         }

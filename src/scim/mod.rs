@@ -34,7 +34,7 @@ mod path_value;
 mod tests;
 
 pub use client::{Client, Created, ListQuery, Start};
-pub use config::{ClientConfig, ProcessDefaults};
+pub use config::ClientConfig;
 pub use detail::{SafeDetail, ScimType};
 pub use discovery::{Capabilities, Discovery};
 pub use endpoint::ConfigError;

@@ -1,4 +1,4 @@
-//! The only place that writes groups to the backend, but for `farewell`. One step a call: what was
+//! Groups are written to the backend here, and by `write` for this module. One step a call: what was
 //! written is in the mirror afterwards, and the next step plans again from there.
 
 use std::collections::BTreeSet;
@@ -165,9 +165,6 @@ pub async fn step(
     match plan {
         GroupPlan::Noop(group) => {
             written.adopted |= newly;
-            if newly {
-                pass.adopted.store(true, std::sync::atomic::Ordering::Relaxed);
-            }
             pass.context.gathered(&pass.uid);
             Ok(Applied::Done { group, resolved })
         }
@@ -268,7 +265,7 @@ async fn known_members(
     if connection.group_side().echo() == MembersEcho::NotReturned {
         // Of another backend they say nothing of this one.
         let known = pass.recorded().is_some();
-        let last = pass.context.last_group_status(pass.group).applied_members;
+        let last = pass.status().applied_members;
         group.members = Some(last.into_iter().filter(|_| known).collect());
         connection.groups_of(ready).put(group.clone());
         return Ok(true);
@@ -350,6 +347,21 @@ async fn create(
             Applied::Failed(error)
         }
     })
+}
+
+/// Deletes a group; one that is gone already is deleted.
+///
+/// # Errors
+/// When the request fails.
+pub async fn delete(
+    connection: &Connection,
+    ready: &Ready,
+    group: &ObservedGroup,
+) -> Result<(), ScimError> {
+    let kind = ResourceKind::Group;
+    ready.client.delete(kind, &group.id).await?;
+    connection.groups_of(ready).remove(&group.id);
+    Ok(())
 }
 
 /// The reason for `Synced`, from what was written.

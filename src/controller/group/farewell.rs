@@ -9,12 +9,14 @@ use crate::api::group::GroupDeletionPolicy;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::finalizer;
 use crate::controller::group::side::Listed;
-use crate::controller::group::{Pass, observe, report};
+use crate::controller::group::{Pass, act, observe, report};
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
 use crate::domain::group::{GroupFarewell, ObservedGroup, farewell_group};
+use crate::domain::identity::is_orphaned;
+use crate::domain::leaver::{Leaver, Traces, leaver};
 use crate::domain::names;
-use crate::scim::{ResourceKind, ScimError};
+use crate::scim::ScimError;
 use report::Report;
 
 /// Parts with a deleted group.
@@ -73,9 +75,9 @@ async fn carry_out(
     ready: &Ready,
 ) -> Result<Action, kube::Error> {
     let found = match find(pass, connection, ready).await {
-        Ok(Found::One(group)) => Some(*group),
-        Ok(Found::Nobody) => None,
-        Ok(Found::NotYet) => {
+        Ok(Some(Leaver::One(group))) => Some(group),
+        Ok(Some(Leaver::Nobody)) => None,
+        Ok(None) => {
             // Without a recorded id only a listing can say whether there is a group.
             connection.ask_for_groups(pass.key.clone());
             pass.context.wake_connection(&connection.key);
@@ -84,8 +86,8 @@ async fn carry_out(
             report::write(pass, Some(connection), report).await?;
             return Ok(Action::await_change());
         }
-        Ok(Found::Unclear(why)) => {
-            let report = Report::waiting(pass, Reason::Pending, why);
+        Ok(Some(Leaver::Unclear(unclear))) => {
+            let report = Report::waiting(pass, Reason::Pending, unclear.why("group"));
             report::write(pass, Some(connection), report).await?;
             connection.group_waits(pass.key.clone());
             return Ok(Action::await_change());
@@ -96,10 +98,7 @@ async fn carry_out(
     let (result, reason, note) = match plan {
         GroupFarewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
         GroupFarewell::Delete(group) => {
-            let result = ready.client.delete(ResourceKind::Group, &group.id).await;
-            if result.is_ok() {
-                connection.groups_of(ready).remove(&group.id);
-            }
+            let result = act::delete(connection, ready, &group).await;
             let note = "deletionPolicy Delete: the group was deleted";
             (result, "Deleted", note)
         }
@@ -110,68 +109,42 @@ async fn carry_out(
     }
 }
 
-/// What the search for the group of a deleted resource came to.
-enum Found {
-    /// This one.
-    One(Box<ObservedGroup>),
-    /// There is none.
-    Nobody,
-    /// A listing has to tell.
-    NotYet,
-    /// A person has to say.
-    Unclear(&'static str),
-}
-
-/// The group that is certainly this resource's: by recorded id, by our own mark, or by what a create
-/// that was marked ahead had said.
-async fn find(pass: &Pass<'_>, connection: &Connection, ready: &Ready) -> Result<Found, ScimError> {
+/// The group that is certainly this resource's; `None` while only a listing could tell.
+async fn find(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+) -> Result<Option<Leaver<ObservedGroup>>, ScimError> {
     let mark = names::external_id(&ready.owner_id, &pass.key.namespace, &pass.key.name);
-    let ours =
-        |group: &ObservedGroup| !names::is_mark_of_another(group.external_id.as_deref(), &mark);
+    let mut recorded = None;
     if let Some(id) = pass.recorded() {
-        let group = observe::by_id(connection, ready, id).await?;
-        if let Some(group) = group.filter(ours) {
-            return Ok(Found::One(Box::new(group)));
+        recorded = observe::by_id(connection, ready, id).await?;
+    }
+    if recorded.is_none() {
+        match connection.group_side().listed() {
+            // Its 404 to an id is no evidence: everything answers so where there are no groups.
+            Listed::Unsupported if pass.before.id.is_none() && pass.begun_to_create().is_none() => {
+                return Ok(Some(Leaver::Nobody));
+            }
+            Listed::Done if connection.groups_of(ready).complete() => {}
+            _ => return Ok(None),
+        }
+        if !observe::settle_create(pass, connection, ready).await? {
+            return Ok(None);
         }
     }
-    match connection.group_side().listed() {
-        Listed::Unsupported if pass.before.id.is_some() || pass.begun_to_create().is_some() => {
-            return Ok(Found::Unclear(
-                "deletion waits: the backend offers no groups any more; the annotation scim-operator.io/abandon=true releases this resource",
-            ));
-        }
-        Listed::Unsupported => return Ok(Found::Nobody),
-        Listed::Done if connection.groups_of(ready).complete() => {}
-        _ => return Ok(Found::NotYet),
-    }
-    if !observe::settle_create(pass, connection, ready).await? {
-        return Ok(Found::NotYet);
-    }
-    let mut found = {
+    let traces = {
         let groups = connection.groups_of(ready);
-        let marked = groups.by_external_id(&mark);
-        if marked.is_empty() {
-            observe::begun(pass, &groups)
-        } else {
-            marked
+        Traces {
+            recorded,
+            marked: groups.by_external_id(&mark),
+            begun: observe::begun(pass, &groups),
+            recorded_elsewhere: pass.before.id.is_some() && pass.recorded().is_none(),
         }
     };
     let explicit = pass.group.spec.external_id.as_deref();
-    found.retain(|group| match group.external_id.as_deref() {
-        None => true,
-        Some(other) if names::is_mark_of_another(Some(other), &mark) => false,
-        found => found == Some(&*mark) || found == explicit,
-    });
-    Ok(match (found.pop(), found.pop()) {
-        (Some(group), None) => Found::One(Box::new(group)),
-        (Some(_), Some(_)) => Found::Unclear(
-            "deletion waits: more than one group bears the mark of this resource; put the backend right, or release this resource by the annotation scim-operator.io/abandon=true",
-        ),
-        (None, _) if pass.before.id.is_some() && pass.recorded().is_none() => Found::Unclear(
-            "deletion waits: the group was recorded at another endpoint and is not found at this one; the annotation scim-operator.io/abandon=true releases this resource",
-        ),
-        (None, _) => Found::Nobody,
-    })
+    let orphaned = |mark: &str| is_orphaned(&ready.owner_id, mark, observe::declared(pass));
+    Ok(Some(leaver(traces, &mark, explicit, orphaned)))
 }
 
 async fn failed(

@@ -11,8 +11,7 @@ pub mod report;
 pub mod side;
 pub mod write;
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -29,6 +28,7 @@ use crate::controller::{connection, finalizer};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
 use crate::domain::names;
+use crate::domain::record::Record;
 use crate::domain::validate::sentence;
 
 use act::Applied;
@@ -53,10 +53,6 @@ pub struct Pass<'a> {
     pub uid: String,
     /// The status that was last written.
     pub before: ScimGroupStatus,
-    /// `status.creating` as it is now: a pass may write it before it ends.
-    pub creating: std::sync::Mutex<Option<String>>,
-    /// The group existed before and was taken over: a pass may write it before it ends.
-    pub adopted: AtomicBool,
     /// The connection's spec, where there is a connection.
     pub connection_spec: Option<ScimConnectionSpec>,
     /// Which backend the connection leads to now, where there is a connection.
@@ -89,13 +85,10 @@ pub async fn reconcile(
         return Ok(Action::requeue(Duration::from_millis(200)));
     }
     let spec = connection.as_ref().and_then(|c| c.spec());
-    let before = context.last_group_status(&group);
     let pass = Pass {
         key: Key::of(&*group),
         uid: group.uid().unwrap_or_default(),
-        creating: before.creating.clone().into(),
-        adopted: before.adopted.into(),
-        before,
+        before: context.group_statuses.last(&*group),
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         connection_spec: spec,
         connection_key,
@@ -208,23 +201,35 @@ impl Pass<'_> {
         })
     }
 
+    fn record(&self) -> Record<'_> {
+        Record {
+            id: self.before.id.as_deref(),
+            endpoint_hash: self.before.endpoint_hash.as_deref(),
+            synced_generation: self.before.synced_generation,
+        }
+    }
+
     /// The recorded id, where it is one of the backend that the connection leads to now.
     pub fn recorded(&self) -> Option<&str> {
-        let id = self.before.id.as_deref()?;
-        (self.before.endpoint_hash == self.endpoint_hash).then_some(id)
+        self.record().at(self.endpoint_hash.as_deref())
+    }
+
+    /// The id that `spec.adopt` names, as far as it is still to be taken over.
+    pub fn adopts(&self) -> Option<&str> {
+        let adopt = self.group.spec.adopt.as_ref().map(|adopt| &*adopt.id);
+        let generation = self.group.metadata.generation;
+        self.record()
+            .adopts(adopt, self.endpoint_hash.as_deref(), generation)
+    }
+
+    /// The status as it is now: a pass may write some of it before it ends.
+    pub fn status(&self) -> ScimGroupStatus {
+        self.context.group_statuses.last(self.group)
     }
 
     /// The hash of the name that a create was begun by, whose outcome is not recorded.
     pub fn begun_to_create(&self) -> Option<String> {
-        let creating = self.creating.lock();
-        creating.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The id that `spec.adopt` names, unless that was done here before, or means another backend.
-    pub fn adopts(&self) -> Option<&str> {
-        let id = self.group.spec.adopt.as_ref()?.id.as_str();
-        let known = self.before.id.as_deref();
-        (self.recorded().is_none() && known != Some(id)).then_some(id)
+        self.status().creating
     }
 
     /// Whether the group was not yet brought in step with this spec, at this backend.

@@ -1,8 +1,6 @@
 //! What is known of a group at the backend. The mirror answers; a request is made to read members
 //! where they are not known, and to settle a doubt.
 
-use std::collections::BTreeSet;
-
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controller::group::Pass;
@@ -43,68 +41,43 @@ pub async fn candidates(
     // Names of groups are not unique: one of the same name that another resource has is no obstacle.
     let theirs = |group: &ObservedGroup| {
         let mark = group.external_id.as_deref().unwrap_or_default();
-        mark != desired.external_id && resource_is_declared(pass, ready, mark)
+        let resource = names::resource_of_mark(&ready.owner_id, mark);
+        mark != desired.external_id
+            && resource.is_some_and(|(namespace, name)| declared(pass)(namespace, name))
     };
     found.by_name.retain(|group| !theirs(group));
-    found.orphaned = orphaned(pass, ready, &found);
-    found.held = held(pass, connection, &found);
+    found.judge(&ready.owner_id, declared(pass), |id| {
+        is_taken(pass, connection, id)
+    });
     Ok(Some(found))
 }
 
 /// The groups that bear the name by which a create was begun whose outcome is not recorded.
 pub fn begun(pass: &Pass<'_>, groups: &Groups) -> Vec<ObservedGroup> {
-    let Some(hash) = pass.begun_to_create() else {
-        return Vec::new();
-    };
-    let endpoint = pass.endpoint_hash.as_deref();
-    let named = |name: &str| names::creating_hash(name, endpoint) == hash;
-    // Where marks come back, a group without one is not what we created.
-    let echoed = groups.external_id_echo() == ExternalIdEcho::Echoed;
-    groups.matching(|group| {
-        group.display_name.as_deref().is_some_and(named) && (group.external_id.is_some() || !echoed)
-    })
+    let creating = pass.begun_to_create();
+    groups.begun(creating.as_deref(), pass.endpoint_hash.as_deref())
 }
 
-/// The ids among the candidates that other ScimGroups have recorded: one group is never two resources'.
-fn held(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    found: &Candidates<ObservedGroup>,
-) -> BTreeSet<String> {
-    let Candidates {
-        recorded,
-        adopt,
-        by_external_id,
-        begun,
-        by_name,
-        ..
-    } = found;
-    let open = adopt
-        .iter()
-        .chain(by_external_id)
-        .chain(begun)
-        .chain(by_name);
-    let mut ids: BTreeSet<String> = open.map(|group| group.id.clone()).collect();
-    if recorded.is_some() || ids.is_empty() {
-        return BTreeSet::new();
+/// Whether there is such a ScimGroup.
+pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
+    |namespace, name| {
+        let key = Key::new(namespace, name);
+        pass.context.groups_index(|index| index.is_declared(&key))
     }
+}
+
+/// Whether another ScimGroup has that group.
+fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
     let known = connection.group_outcomes();
-    let mut others: BTreeSet<String> = BTreeSet::new();
-    for key in pass
+    let groups = pass
         .context
-        .groups_index(|index| index.groups_of(&connection.key))
-    {
-        if key == pass.key {
-            continue;
-        }
-        match known.get(&key) {
-            Some(outcome) => others.extend(outcome.id.clone()),
-            // Not looked at since the start: its status speaks.
-            None => others.extend(recorded_of(pass, &key)),
-        }
-    }
-    ids.retain(|id| others.contains(id));
-    ids
+        .groups_index(|index| index.groups_of(&connection.key));
+    let mut others = groups.into_iter().filter(|key| *key != pass.key);
+    others.any(|key| {
+        // The last outcome of another, or, before it was looked at, what its status says.
+        let known = known.get(&key).map(|outcome| outcome.id.clone());
+        known.unwrap_or_else(|| recorded_of(pass, &key)).as_deref() == Some(id)
+    })
 }
 
 fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
@@ -114,24 +87,6 @@ fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
     (status.endpoint_hash == pass.endpoint_hash)
         .then(|| status.id.clone())
         .flatten()
-}
-
-fn resource_is_declared(pass: &Pass<'_>, ready: &Ready, mark: &str) -> bool {
-    names::resource_of_mark(&ready.owner_id, mark).is_some_and(|(namespace, name)| {
-        let key = Key::new(namespace, name);
-        pass.context.groups_index(|index| index.is_declared(&key))
-    })
-}
-
-/// The marks among `found` that are our owner's, of resources that are declared no more.
-fn orphaned(pass: &Pass<'_>, ready: &Ready, found: &Candidates<ObservedGroup>) -> BTreeSet<String> {
-    let groups = found.adopt.iter().chain(&found.by_name);
-    let marks = groups.filter_map(|group| group.external_id.as_deref());
-    let gone = marks.filter(|mark| {
-        names::resource_of_mark(&ready.owner_id, mark).is_some()
-            && !resource_is_declared(pass, ready, mark)
-    });
-    gone.map(str::to_owned).collect()
 }
 
 /// One group by id: from the mirror, or by GET where the mirror has a doubt.

@@ -7,6 +7,7 @@ use kube::runtime::controller::Action;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::controller::events::Said;
 use crate::controller::group::Pass;
 use crate::controller::group::act::{self, Applied, GATHERING, Written};
 use crate::controller::group::report::{Report, accepted, write};
@@ -66,7 +67,7 @@ pub async fn applied(
                 attributes: vec![],
             });
             report.retry_on_listing = true;
-            report.event = Some((true, reason.as_str(), why.into()));
+            report.event = Some(Said::provision(true, reason.as_str(), why));
             (report, Action::await_change())
         }
         Applied::Waiting(why) => {
@@ -172,7 +173,9 @@ fn done(
     let verdicts = with_summary(vec![accepted(), synced, members], ready, outlook);
     let mut report = Report::base(pass, verdicts, state);
     report.seen(connection, group, resolved);
-    report.event = (reason != Reason::UpToDate).then(|| (false, reason.as_str(), said));
+    report.event =
+        (reason != Reason::UpToDate).then(|| Said::provision(false, reason.as_str(), said));
+    report.adopted |= written.adopted;
     report.acted = true;
     report
 }

@@ -2,20 +2,18 @@
 //! nothing is written when nothing changed.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
 
+use crate::api::ScimGroupStatus;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::group::MemberCounts;
-use crate::api::{ScimGroup, ScimGroupStatus};
+use crate::controller::events::Said;
 use crate::controller::group::Pass;
 use crate::controller::live::{Connection, GroupOutcome, State};
+use crate::controller::status::Wrote;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, ObservedGroup, Resolved};
 
@@ -30,7 +28,7 @@ pub struct Report {
     pub(super) verdicts: Vec<Verdict>,
     pub(super) state: State,
     pub(super) retry_on_listing: bool,
-    pub(super) event: Option<(bool, &'static str, String)>,
+    pub(super) event: Option<Said>,
     /// The backend was brought in step with this generation.
     pub(super) acted: bool,
 }
@@ -38,10 +36,10 @@ pub struct Report {
 impl Report {
     pub(super) fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
         // A pass may have written some of its status before it ends.
-        let last = pass.context.last_group_status(pass.group);
+        let last = pass.status();
         Self {
             id: last.id,
-            adopted: pass.adopted.load(Ordering::Relaxed),
+            adopted: last.adopted,
             applied_members: last.applied_members,
             members: pass.before.members,
             unresolved: pass.before.unresolved.clone(),
@@ -60,7 +58,7 @@ impl Report {
         let ready = Verdict::no(C::Ready, Reason::Invalid, message.clone());
         let verdicts = with_summary(vec![valid], ready, Outlook::Stuck);
         let mut report = Self::base(pass, verdicts, State::Invalid);
-        report.event = Some((true, reason.as_str(), message));
+        report.event = Some(Said::provision(true, reason.as_str(), message));
         report
     }
 
@@ -142,7 +140,7 @@ pub async fn write(
         event,
         acted,
     } = report;
-    let last = pass.context.last_group_status(pass.group);
+    let last = pass.status();
     let found_here = id.is_some() && (id != last.id || acted);
     if let Some(connection) = connection {
         let outcome = GroupOutcome {
@@ -184,35 +182,15 @@ pub async fn write(
             &Time(jiff::Timestamp::now()),
         ),
     };
-    if next == last {
-        return Ok(());
-    }
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": whole(&next)});
-    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    let parameters = PatchParams::default();
-    match api
-        .patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
-        .await
-    {
-        Ok(_) => {}
-        // Deleted, or deleted and made anew, meanwhile: nothing is left to report on (R06).
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    let news = summary(&pass.before) != summary(&next)
-        || event.as_ref().is_some_and(|(warning, ..)| !warning);
-    pass.context.group_status_written(&pass.uid, next);
-    if let (true, Some((warning, reason, text))) = (news, event) {
+    let now = next.conditions.clone();
+    let statuses = &pass.context.group_statuses;
+    let wrote = statuses
+        .write(&pass.context.client, pass.group, next)
+        .await?;
+    if wrote == Wrote::Written {
         let object = pass.group.object_ref(&());
-        if warning {
-            pass.context
-                .events
-                .warning(object, reason, "Provision", text);
-        } else {
-            pass.context
-                .events
-                .normal(object, reason, "Provision", text);
-        }
+        let before = &pass.before.conditions;
+        pass.context.events.tell(object, before, &now, event);
     }
     Ok(())
 }
@@ -223,19 +201,7 @@ pub async fn write(
 /// # Errors
 /// When the API server does not take it.
 pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": {"creating": creating}});
-    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    let parameters = PatchParams::default();
-    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
-        .await?;
-    let mut now = pass.creating.lock().unwrap_or_else(PoisonError::into_inner);
-    now.clone_from(&creating);
-    let status = ScimGroupStatus {
-        creating,
-        ..pass.before.clone()
-    };
-    pass.context.group_status_written(&pass.uid, status);
-    Ok(())
+    amend(pass, |status| status.creating = creating).await
 }
 
 /// Writes down that a group was taken over, before anything is written to it: whatever happens then, a
@@ -244,23 +210,12 @@ pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<
 /// # Errors
 /// When the API server does not take it.
 pub async fn mark_adopted(pass: &Pass<'_>, id: &str) -> Result<(), kube::Error> {
-    pass.adopted.store(true, Ordering::Relaxed);
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": {
-        "adopted": true, "id": id, "endpointHash": pass.endpoint_hash,
-    }});
-    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    let parameters = PatchParams::default();
-    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
-        .await?;
-    let status = ScimGroupStatus {
-        adopted: true,
-        id: Some(id.to_owned()),
-        endpoint_hash: pass.endpoint_hash.clone(),
-        creating: pass.begun_to_create(),
-        ..pass.before.clone()
-    };
-    pass.context.group_status_written(&pass.uid, status);
-    Ok(())
+    amend(pass, |status| {
+        status.adopted = true;
+        status.id = Some(id.to_owned());
+        status.endpoint_hash.clone_from(&pass.endpoint_hash);
+    })
+    .await
 }
 
 /// Writes down who was added, where nobody else could tell, and the pass ends without a report.
@@ -271,46 +226,18 @@ pub async fn record_applied(
     pass: &Pass<'_>,
     members: &BTreeSet<String>,
 ) -> Result<(), kube::Error> {
-    let patch = json!({"metadata": {"uid": pass.uid}, "status": {"appliedMembers": members}});
-    let api: Api<ScimGroup> = Api::namespaced(pass.context.client.clone(), &pass.key.namespace);
-    let parameters = PatchParams::default();
-    api.patch_status(&pass.key.name, &parameters, &Patch::Merge(patch))
-        .await?;
-    let mut status = pass.context.last_group_status(pass.group);
-    status.applied_members = members.iter().cloned().collect();
-    pass.context.group_status_written(&pass.uid, status);
-    Ok(())
-}
-
-/// A merge patch leaves what it does not name: fields that are to go are named with null.
-fn whole(status: &ScimGroupStatus) -> serde_json::Value {
-    let ScimGroupStatus {
-        id,
-        creating,
-        endpoint_hash,
-        observed_generation,
-        synced_generation,
-        adopted,
-        members,
-        unresolved,
-        applied_members,
-        plan,
-        last_handled_reconcile_at,
-        conditions,
-    } = status;
-    let unresolved = (!unresolved.is_empty()).then_some(unresolved);
-    let applied_members = (!applied_members.is_empty()).then_some(applied_members);
-    json!({
-        "id": id, "creating": creating, "endpointHash": endpoint_hash, "observedGeneration": observed_generation,
-        "syncedGeneration": synced_generation, "adopted": adopted.then_some(true), "members": members,
-        "unresolved": unresolved, "appliedMembers": applied_members, "plan": plan,
-        "lastHandledReconcileAt": last_handled_reconcile_at, "conditions": conditions,
+    amend(pass, |status| {
+        status.applied_members = members.iter().cloned().collect();
     })
+    .await
 }
 
-fn summary(status: &ScimGroupStatus) -> Vec<(&str, &str, &str, &str)> {
-    let conditions = status.conditions.iter();
-    conditions
-        .map(|c| (&*c.type_, &*c.status, &*c.reason, &*c.message))
-        .collect()
+async fn amend(
+    pass: &Pass<'_>,
+    change: impl FnOnce(&mut ScimGroupStatus),
+) -> Result<(), kube::Error> {
+    let statuses = &pass.context.group_statuses;
+    statuses
+        .amend(&pass.context.client, pass.group, change)
+        .await
 }

@@ -39,7 +39,6 @@ pub struct GroupSide {
     mirror: Mutex<Groups>,
     left_behind: Mutex<Groups>,
     learned: Mutex<Learned>,
-    asked: Mutex<bool>,
     trial: tokio::sync::Mutex<()>,
 }
 
@@ -77,16 +76,6 @@ impl GroupSide {
     /// Records what a listing came to.
     pub fn set_listed(&self, listed: Listed) {
         lock(&self.learned).listed = listed;
-    }
-
-    /// Asks for a listing of groups.
-    pub fn ask(&self) {
-        *lock(&self.asked) = true;
-    }
-
-    /// Whether one was asked for; asking ends with the answer.
-    pub fn asked(&self) -> bool {
-        std::mem::take(&mut *lock(&self.asked))
     }
 
     /// How members are removed.

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::api::group::Membership;
-use crate::scim::error::ScimError;
 
 /// The changes of a group's members; both sorted, neither with anybody twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,13 +49,4 @@ pub fn chunks(ids: &[String], most: usize) -> impl Iterator<Item = &[String]> {
 /// halved.
 pub fn halves(ids: &[String]) -> Option<(&[String], &[String])> {
     (ids.len() > 1).then(|| ids.split_at(ids.len().div_ceil(2)))
-}
-
-/// Whether fewer members at a time may be taken: 413, and 400, by which servers refuse too many as
-/// well as one that they do not know. Halved again and again, only the unknown one is left out.
-pub fn asks_for_fewer(error: &ScimError) -> bool {
-    matches!(
-        error,
-        ScimError::PayloadTooLarge | ScimError::BadRequest { status: 400, .. }
-    )
 }

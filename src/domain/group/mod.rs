@@ -16,7 +16,7 @@ mod observed;
 mod patch;
 mod plan;
 
-pub use delta::{Delta, asks_for_fewer, chunks, delta, halves};
+pub use delta::{Delta, chunks, delta, halves};
 pub use dialect::{Form, MembersEcho, Outcome, Removal, Trial};
 pub use members::{Member, MemberPhase, MemberState, Resolved, resolve};
 pub use observed::ObservedGroup;

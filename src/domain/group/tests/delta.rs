@@ -1,13 +1,9 @@
 //! Who comes and who goes, for every group; and requests in pieces.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::api::group::Membership::{self, AddOnly, Exact};
-use crate::scim::detail::SafeDetail;
-use crate::scim::error::ScimError;
 
 #[test]
 fn nobody_is_removed_while_anybody_is_unresolved_nor_under_add_only() {
@@ -78,31 +74,6 @@ fn a_piece_is_halved_until_one_is_left() {
         let expected = expected.map(|(left, right)| (list(left), list(right)));
         let found = halves(&all).map(|(left, right)| (left.to_vec(), right.to_vec()));
         assert_eq!(found, expected, "{why}");
-    }
-}
-
-#[test]
-fn fewer_are_tried_only_where_that_may_help() {
-    let refused = |status| ScimError::BadRequest {
-        status,
-        scim_type: None,
-        detail: SafeDetail::default(),
-    };
-    for (error, fewer, why) in [
-        (ScimError::PayloadTooLarge, true, "413 says so"),
-        (refused(400), true, "too many, or one that it does not know"),
-        (refused(415), false, "about the content type"),
-        (ScimError::NotFound, false, "the group is gone"),
-        (ScimError::Timeout, false, "nobody knows what came of it"),
-        (
-            ScimError::RateLimited {
-                retry_after: Some(Duration::from_secs(1)),
-            },
-            false,
-            "fewer requests, not smaller ones",
-        ),
-    ] {
-        assert_eq!(asks_for_fewer(&error), fewer, "{why}");
     }
 }
 

@@ -1,0 +1,293 @@
+//! The guard over time: what may go, what is held, what an approval and a restart change.
+
+use super::*;
+
+const LIMIT: Limit = Limit {
+    max_percent: 10,
+    minimum: 5,
+    window: 3600,
+};
+
+fn case(number: u32) -> Case {
+    Case {
+        namespace: "team".into(),
+        name: format!("user-{number:03}"),
+        uid: format!("uid-{number}"),
+        action: Deprovisioning::Archive,
+    }
+}
+
+/// Everybody asks, it is decided and written down; how many may go.
+fn round(guard: &mut Guard, cases: impl Iterator<Item = u32> + Clone, all: u32, now: i64) -> usize {
+    cases.clone().for_each(|number| {
+        guard.ask(&case(number));
+    });
+    guard.decide(LIMIT, all, now);
+    guard.persisted();
+    cases
+        .filter(|number| guard.ask(&case(*number)) == Answer::Go)
+        .count()
+}
+
+fn remembered(guard: &Guard, held: Option<String>) -> Remembered {
+    Remembered {
+        spent: guard.spent().collect(),
+        held,
+        approved: guard.approved().map(str::to_owned),
+    }
+}
+
+#[test]
+fn the_share_counts_and_the_minimum_for_small_ones() {
+    for (all, allowed, why) in [
+        (100, 10, "a tenth"),
+        (1000, 100, "a tenth"),
+        (20, 5, "the minimum"),
+        (0, 5, "nobody is known yet"),
+    ] {
+        assert_eq!(LIMIT.allowance(all), allowed, "{why}");
+    }
+    let none = Limit {
+        max_percent: 0,
+        minimum: 0,
+        window: 60,
+    };
+    assert_eq!(none.allowance(1000), 0, "nobody without a person");
+}
+
+#[test]
+fn sixty_of_a_hundred_are_held_but_for_what_the_window_allows() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..6, 100, 1_000_000), 6);
+    (0..6).for_each(|number| {
+        guard.withdraw(&format!("uid-{number}"));
+    });
+    assert_eq!(
+        round(&mut guard, 6..60, 94, 1_000_001),
+        4,
+        "a tenth of all, in two strokes"
+    );
+    let plan = guard.plan().unwrap();
+    assert_eq!((plan.count, plan.first.len()), (50, 10));
+    assert_eq!(plan.first[0], "team/user-010");
+    assert_eq!(guard.ask(&case(59)), Answer::Held);
+}
+
+#[test]
+fn nothing_goes_before_it_is_written_down() {
+    let mut guard = Guard::default();
+    assert_eq!(guard.ask(&case(1)), Answer::Wait);
+    guard.decide(LIMIT, 100, 1_000_000);
+    assert_eq!(
+        guard.ask(&case(1)),
+        Answer::Wait,
+        "spent, not yet persisted"
+    );
+    assert_eq!(guard.persisted(), [case(1)]);
+    assert_eq!(guard.ask(&case(1)), Answer::Go);
+    assert_eq!(
+        guard.ask(&case(1)),
+        Answer::Go,
+        "a failed request is tried again for nothing"
+    );
+    guard.decide(LIMIT, 100, 1_000_001);
+    assert_eq!(
+        guard.spent().map(|(_, count)| count).sum::<u32>(),
+        1,
+        "spent once"
+    );
+}
+
+#[test]
+fn the_window_rolls_and_survives_a_restart() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..10, 100, 1_000_000), 10);
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, None));
+    assert_eq!(
+        round(&mut again, 10..12, 90, 1_001_800),
+        0,
+        "half a window later"
+    );
+    assert_eq!(again.plan().unwrap().count, 2);
+    let mut later = Guard::default();
+    later.restore(remembered(&guard, None));
+    assert_eq!(
+        round(&mut later, 10..12, 90, 1_003_700),
+        2,
+        "the window is over"
+    );
+    assert!(later.spent().count() <= BUCKETS);
+}
+
+#[test]
+fn what_is_held_stays_so_when_the_window_is_over() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..60, 100, 1_000_000), 10);
+    guard.decide(LIMIT, 90, 2_000_000);
+    assert_eq!(
+        guard.ask(&case(59)),
+        Answer::Held,
+        "a person is asked, not waited out"
+    );
+}
+
+#[test]
+fn an_approval_releases_its_own_plan_and_no_other() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    let seen = guard.plan().unwrap().hash;
+    round(&mut guard, 60..61, 90, 1_000_001);
+    let now = guard.plan().unwrap().hash;
+    assert_ne!(seen, now, "one more has joined");
+    assert_eq!(guard.approve(Some(&seen)), 0, "not what was looked at");
+    assert_eq!(guard.approve(Some(&now)), 51);
+    assert!(guard.persisted().len() >= 51, "all are told");
+    assert_eq!((guard.ask(&case(60)), guard.plan()), (Answer::Go, None));
+    round(&mut guard, 61..70, 39, 1_000_002);
+    assert_eq!(guard.ask(&case(65)), Answer::Held, "the next plan");
+    assert_eq!(guard.approve(Some(&now)), 0);
+}
+
+#[test]
+fn whoever_stays_after_all_is_in_no_plan() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    guard.withdraw("uid-59");
+    assert_eq!(guard.plan().unwrap().count, 49);
+    let delete = Case {
+        action: Deprovisioning::Delete,
+        ..case(58)
+    };
+    assert_eq!(
+        guard.ask(&delete),
+        Answer::Wait,
+        "another action is another case"
+    );
+    assert_eq!(guard.plan().unwrap().count, 48);
+    (0..60).for_each(|number| {
+        guard.withdraw(&format!("uid-{number}"));
+    });
+    assert_eq!(guard.plan(), None);
+}
+
+#[test]
+fn a_clock_set_back_grants_nothing_twice() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..10, 100, 1_003_600), 10);
+    assert_eq!(round(&mut guard, 10..20, 90, 1_000_000), 0);
+}
+
+#[test]
+fn a_restart_lets_nobody_of_a_held_plan_go_however_late() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    let held = guard.plan().map(|plan| plan.hash);
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, held.clone()));
+    // The window is long over; those who are held ask again in two strokes.
+    assert_eq!(round(&mut again, 10..30, 90, 2_000_000), 0);
+    assert!(again.is_resuming(), "status keeps what it said");
+    assert_eq!(round(&mut again, 30..60, 90, 2_000_001), 0);
+    assert!(!again.is_resuming());
+    assert_eq!(again.plan().map(|plan| plan.hash), held, "the same plan");
+    assert_eq!(
+        round(&mut again, 60..65, 90, 2_000_002),
+        5,
+        "what is new is as ever"
+    );
+
+    // Somebody of the plan stays after all: it is never whole, and not waited for for ever.
+    let mut shrunk = Guard::default();
+    shrunk.restore(remembered(&guard, held));
+    assert_eq!(round(&mut shrunk, 10..59, 90, 2_000_000), 0);
+    assert_eq!(round(&mut shrunk, 60..65, 90, 2_003_600), 5);
+    assert_eq!(shrunk.plan().map(|plan| plan.count), Some(49));
+}
+
+#[test]
+fn an_approval_works_once_and_is_remembered() {
+    let nobody = Limit {
+        max_percent: 0,
+        minimum: 0,
+        window: 3600,
+    };
+    let ask = |guard: &mut Guard, now: i64| {
+        (0..3).for_each(|number| {
+            guard.ask(&case(number));
+        });
+        guard.decide(nobody, 100, now);
+        guard.persisted();
+    };
+    let mut guard = Guard::default();
+    ask(&mut guard, 1_000_000);
+    let hash = guard.plan().map(|plan| plan.hash);
+    assert_eq!(guard.approve(hash.as_deref()), 3);
+    (0..3).for_each(|number| {
+        guard.withdraw(&format!("uid-{number}"));
+    });
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, None));
+    for guard in [&mut guard, &mut again] {
+        // Reactivated, and archived again by the same commit: the annotation is still there.
+        ask(guard, 1_000_100);
+        assert_eq!(guard.plan().map(|plan| plan.hash), hash);
+        assert_eq!(guard.approve(hash.as_deref()), 0);
+        assert_eq!(guard.approve(None), 0, "taken off");
+        assert_eq!(guard.approve(hash.as_deref()), 3, "and given anew");
+    }
+}
+
+#[test]
+fn who_is_under_way_makes_no_room_for_others() {
+    let half = Limit {
+        max_percent: 50,
+        minimum: 0,
+        window: 3600,
+    };
+    let mut guard = Guard::default();
+    for stroke in [0..60, 60..90] {
+        stroke.for_each(|number| {
+            guard.ask(&case(number));
+        });
+        // None of them was carried out yet: the backend still has a hundred.
+        guard.decide(half, 100, 1_000_000);
+        guard.persisted();
+    }
+    let granted = (0..90).filter(|number| guard.ask(&case(*number)) == Answer::Go);
+    assert_eq!(granted.count(), 50);
+}
+
+#[test]
+fn what_is_written_down_stays_short_and_no_clock_blocks_for_ever() {
+    let mut guard = Guard::default();
+    let every_second = (0..500).map(|second| (1_000_000 + second, 1)).collect();
+    guard.restore(Remembered {
+        spent: every_second,
+        ..Remembered::default()
+    });
+    guard.decide(LIMIT, 100, 1_000_500);
+    assert!(guard.spent().count() <= BUCKETS);
+    assert_eq!(
+        guard.spent().map(|(_, count)| count).sum::<u32>(),
+        500,
+        "none is lost"
+    );
+
+    let mut ahead = Guard::default();
+    ahead.restore(Remembered {
+        spent: BTreeMap::from([(9_000_000, 10)]),
+        ..Remembered::default()
+    });
+    assert_eq!(round(&mut ahead, 0..1, 90, 1_000_000), 0, "counts as now");
+    let last = ahead.spent().last();
+    assert!(last.is_some_and(|(at, _)| at <= 1_000_060), "{last:?}");
+}
+
+#[test]
+fn whoever_is_gone_is_in_no_plan() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    guard.keep(|case| case.name != "user-059");
+    assert_eq!(guard.plan().map(|plan| plan.count), Some(49));
+}
