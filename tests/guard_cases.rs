@@ -6,8 +6,10 @@ mod support;
 
 use anyhow::{Result, ensure};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use reqwest::Method;
 use scim_operator::api::ScimConnection;
 use scim_operator::api::connection::HeldPlan;
+use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::{RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
@@ -208,5 +210,100 @@ async fn archiving_by_spec_counts_as_well_and_whoever_stays_leaves_the_plan() ->
         scene.rig.settled(name).await?;
     }
     ensure!(scene.archived() == 7);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_archived_already_makes_no_room_for_others() -> Result<()> {
+    let scene = company(30).await?;
+    let connection =
+        |maximum: u32| json!({"deprovisionGuard": {"maxPercent": maximum, "minimum": 1}});
+    scene.rig.edit_connection(connection(100)).await?;
+    for number in 0..20 {
+        scene
+            .rig
+            .edit(&person(number), json!({"active": false}))
+            .await?;
+    }
+    scene.archives(20).await?;
+    for number in 0..20 {
+        scene.rig.settled(&person(number)).await?;
+    }
+    // Half of thirty may go, and twenty have: whoever is archived is not one of more than thirty.
+    scene.rig.edit_connection(connection(50)).await?;
+    scene
+        .rig
+        .edit_connection(json!({"deprovisionGuard": {"window": "1m"}}))
+        .await?;
+    scene.delete(20..30).await?;
+    scene.held(10).await?;
+    ensure!(scene.archived() == 20, "{} are archived", scene.archived());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_the_backend_keeps_active_does_not_eat_what_others_may_spend() -> Result<()>
+{
+    let scene = company(8).await?;
+    let account = scene
+        .simulator
+        .user_by_name("user-000@example.com")
+        .expect("there");
+    let path = format!("/Users/{}", account["id"].as_str().unwrap_or_default());
+    let lie = Canned::raw(200, "application/scim+json", account.to_string())?;
+    let patches = Matcher::new(Method::PATCH, &path);
+    scene.proxy.reply_always(patches, lie);
+    scene.rig.edit(&person(0), json!({"active": false})).await?;
+    let stubborn = format!("PATCH {path}");
+    let tries = || {
+        let writes = scene.proxy.writes();
+        let tried = writes
+            .iter()
+            .filter(|r| format!("{} {}", r.method, r.path_and_query) == stubborn);
+        tried.count()
+    };
+    wait::eventually("four tries", DEADLINE, async || {
+        Ok((tries() >= 4).then_some(()))
+    })
+    .await?;
+    // The minimum of five: the stubborn one has spent one of them, however often it was tried.
+    for number in 1..5 {
+        scene
+            .rig
+            .edit(&person(number), json!({"active": false}))
+            .await?;
+    }
+    scene.archives(4).await?;
+    let connection = scene.rig.connections().get("scim").await?;
+    let status = connection.status.unwrap_or_default();
+    ensure!(status.held_plan.is_none(), "{:?}", status.held_plan);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_while_suspended_forgets_neither_what_went_nor_what_is_held() -> Result<()> {
+    let mut scene = company(20).await?;
+    scene.delete(0..12).await?;
+    let plan = scene.held(7).await?;
+    scene.archives(5).await?;
+    scene.rig.edit_connection(json!({"suspend": true})).await?;
+    scene
+        .rig
+        .connection_is("Ready", "False", "Suspended")
+        .await?;
+    scene.rig.operator.terminate(DEADLINE).await?;
+    scene.rig.restart().await?;
+    scene.rig.edit_connection(json!({"suspend": false})).await?;
+    scene
+        .rig
+        .connection_is("Ready", "True", "Connected")
+        .await?;
+    scene.delete(12..13).await?;
+    let more = scene.held(8).await?;
+    ensure!(
+        more.hash != plan.hash && scene.archived() == 5,
+        "{} are archived",
+        scene.archived()
+    );
     Ok(())
 }

@@ -112,7 +112,7 @@ pub async fn report(
             before.users
         },
         groups: group_counts(context, connection),
-        approved_plan: connection.guard().approved().map(str::to_owned),
+        approved_plan: guard::approved_plan(connection),
         held_plan,
         deprovisioned: guard::deprovisioned(connection),
         last_full_sync: memory

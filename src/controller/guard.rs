@@ -108,6 +108,11 @@ pub fn held_plan(connection: &Connection, before: Option<&HeldPlan>) -> Option<H
     })
 }
 
+/// The plan that was approved last, for status.
+pub fn approved_plan(connection: &Connection) -> Option<String> {
+    connection.guard().approved().map(str::to_owned)
+}
+
 /// What was spent, for status.
 pub fn deprovisioned(connection: &Connection) -> Vec<Deprovisioned> {
     let guard = connection.guard();
