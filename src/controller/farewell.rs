@@ -301,17 +301,9 @@ async fn release(
     reason: &str,
     note: &str,
 ) -> Result<Action, kube::Error> {
-    use kube::Resource;
-    if finalizer::release(&pass.context.client, pass.user).await? == finalizer::Ensured::Raced {
+    if !finalizer::let_go(pass.context, pass.user, reason, note).await? {
         return Ok(Action::requeue(Duration::from_millis(100)));
     }
-    tracing::info!(user = %pass.key, reason, "released");
-    pass.context.events.normal(
-        pass.user.object_ref(&()),
-        reason,
-        "Deprovision",
-        note.to_owned(),
-    );
     if let Some(connection) = connection {
         guard::done(pass, connection);
         if connection.note(&pass.key, None) {

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::api::FINALIZER;
+use crate::controller::context::Context;
+use crate::controller::index::Key;
 
 /// What putting it on came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +50,32 @@ pub async fn ensure<K: Declared>(client: &Client, object: &K) -> Result<Ensured,
     raced(patch_finalizers(client, object, all).await)
 }
 
-/// Takes the finalizer off. An object that is gone already is as good.
-///
-/// # Errors
-/// When the API server does not take the patch.
-pub async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
+/// Takes the finalizer off.
+async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
     let finalizers = object.finalizers().iter();
     let rest: Vec<String> = finalizers.filter(|f| *f != FINALIZER).cloned().collect();
     raced(patch_finalizers(client, object, rest).await)
+}
+
+/// Lets a deleted object go, and says why; false when it changed meanwhile and has to be looked at again.
+///
+/// # Errors
+/// When the API server does not take the patch.
+pub async fn let_go<K: Declared>(
+    context: &Context,
+    object: &K,
+    reason: &str,
+    note: &str,
+) -> Result<bool, kube::Error> {
+    if release(&context.client, object).await? == Ensured::Raced {
+        return Ok(false);
+    }
+    tracing::info!(kind = %K::kind(&()), object = %Key::of(object), reason, "released");
+    let reference = object.object_ref(&());
+    context
+        .events
+        .normal(reference, reason, "Deprovision", note.to_owned());
+    Ok(true)
 }
 
 async fn patch_finalizers<K: Declared>(

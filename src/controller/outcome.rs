@@ -19,6 +19,7 @@ use crate::domain::conditions::{Outlook, Verdict, with_summary};
 use crate::domain::diff;
 use crate::domain::identity::Identity;
 use crate::domain::observed::Observed;
+use crate::domain::retry::{Consequence, consequence};
 use crate::domain::validate::Valid;
 use crate::scim::{ErrorClass, ScimError};
 
@@ -166,9 +167,9 @@ pub async fn applied(
             Ok(Action::await_change())
         }
         Applied::Blocked(identity) => {
-            let (reason, message) = blocked(&identity);
-            let synced = Verdict::no(C::Synced, reason, message);
-            let ready = Verdict::no(C::Ready, Reason::Conflict, message);
+            let (reason, message) = blocked(&identity, "account");
+            let synced = Verdict::no(C::Synced, reason, message.clone());
+            let ready = Verdict::no(C::Ready, Reason::Conflict, message.clone());
             let mut report = Report::base(
                 pass,
                 with_summary(vec![accepted, synced], ready, Outlook::Stuck),
@@ -363,19 +364,24 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
     }
 }
 
-fn blocked<T>(identity: &Identity<T>) -> (Reason, &'static str) {
+/// Why nothing is written, in words; `what` is an account, or a group.
+pub fn blocked<T>(identity: &Identity<T>, what: &str) -> (Reason, String) {
     match identity {
         Identity::OwnedByOther => (
             Reason::OwnedByOther,
-            "the account with this userName belongs to another resource or operator",
+            format!("the {what} of this name belongs to another resource or operator"),
         ),
         Identity::Ambiguous => (
             Reason::Ambiguous,
-            "more than one account matches; nothing is written until one is named by spec.adopt.id",
+            format!(
+                "more than one {what} matches; nothing is written until one is named by spec.adopt.id"
+            ),
         ),
         _ => (
             Reason::AdoptionRequired,
-            "an account with this identity exists already; spec.adopt.id, or the connection's adoption policy, lets it be taken over",
+            format!(
+                "there is an existing {what} of this name or externalId; spec.adopt.id, or the connection's adoption policy, lets it be taken over"
+            ),
         ),
     }
 }
@@ -395,69 +401,51 @@ async fn failed(
     error: &ScimError,
 ) -> Result<Action, kube::Error> {
     let message = error.to_string();
-    match error.class() {
-        // The operator stops, or another configuration came: nothing was sent, nothing is to be said.
-        ErrorClass::Closed => Ok(Action::requeue(Duration::from_millis(50))),
-        ErrorClass::Authentication | ErrorClass::Unreachable => {
-            // The connection looks, and reports. Where it finds nothing wrong it is this user's own
-            // trouble, told from the second time on and tried again ever more rarely; else the next
-            // try waits for the connection.
+    let told = |reason: Reason, outlook: Outlook, ready: Reason, message: &str| {
+        let synced = Verdict::no(C::Synced, reason, message);
+        let ready = Verdict::no(C::Ready, ready, message);
+        trouble(
+            pass,
+            connection,
+            vec![accepted.clone(), synced],
+            ready,
+            outlook,
+        )
+    };
+    let moving = |reason| told(reason, Outlook::Moving, Reason::Pending, &message);
+    match consequence(error.class(), pass.context.tries(&pass.uid)) {
+        Consequence::LookAgain => Ok(Action::requeue(Duration::from_millis(50))),
+        Consequence::AskConnection { told } => {
             connection.suspect();
             pass.context.wake_connection(&connection.key);
-            if pass.context.tries(&pass.uid) > 0 {
-                let synced = Verdict::no(C::Synced, Reason::RequestFailed, message.clone());
-                let ready = Verdict::no(C::Ready, Reason::Pending, message);
-                let report = trouble(
-                    pass,
-                    connection,
-                    vec![accepted, synced],
-                    ready,
-                    Outlook::Moving,
-                );
-                write(pass, Some(connection), report).await?;
+            if told {
+                write(pass, Some(connection), moving(Reason::RequestFailed)).await?;
             }
             Ok(Action::requeue(pass.context.next_wait(&pass.uid)))
         }
-        class @ (ErrorClass::RateLimited | ErrorClass::Transient | ErrorClass::Gone) => {
-            let reason = if class == ErrorClass::RateLimited {
-                Reason::RateLimited
-            } else {
-                Reason::RequestFailed
-            };
-            let synced = Verdict::no(C::Synced, reason, message.clone());
-            let ready = Verdict::no(C::Ready, Reason::Pending, message);
-            let report = trouble(
-                pass,
-                connection,
-                vec![accepted, synced],
-                ready,
-                Outlook::Moving,
-            );
-            write(pass, Some(connection), report).await?;
+        Consequence::TryAgain(reason) => {
+            write(pass, Some(connection), moving(reason)).await?;
             let asked = error.retry_after().unwrap_or_default();
             Ok(Action::requeue(
                 asked.min(LONGEST_PAUSE) + pass.context.next_wait(&pass.uid),
             ))
         }
-        ErrorClass::Conflict => {
+        Consequence::Taken => {
             let message =
                 "the backend says that the userName is taken, by an account that it does not show";
-            let synced = Verdict::no(C::Synced, Reason::OwnedByOther, message);
-            let ready = Verdict::no(C::Ready, Reason::Conflict, message);
-            let mut report = trouble(
-                pass,
-                connection,
-                vec![accepted, synced],
-                ready,
+            let mut report = told(
+                Reason::OwnedByOther,
                 Outlook::Stuck,
+                Reason::Conflict,
+                message,
             );
             report.outcome.retry_on_listing = true;
             report.event = Some(Said::provision(true, "Conflict", message));
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
         }
-        ErrorClass::Rejected | ErrorClass::Unsupported => {
-            let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message.clone());
+        Consequence::Refused => {
+            let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message);
             let mut report = Report::invalid(pass, valid, archived_seen(pass, connection));
             // A role that was lost at the backend and given back wakes nobody else.
             report.outcome.retry_on_listing = true;

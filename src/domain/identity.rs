@@ -138,6 +138,17 @@ pub enum Identity<T> {
     Nobody,
 }
 
+impl<T> Identity<T> {
+    /// What is worked on, and whether it was just taken over; else what stands in the way.
+    pub fn taken(self) -> Result<(T, bool), Self> {
+        match self {
+            Self::Ours(found) => Ok((found, false)),
+            Self::Adopted(found) => Ok((found, true)),
+            other => Err(other),
+        }
+    }
+}
+
 /// Decides among candidates. Every match is re-checked here, since servers ignore filters.
 ///
 /// What a resource that is gone left behind goes to whoever claims the name in the same namespace; in

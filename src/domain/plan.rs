@@ -58,11 +58,10 @@ pub fn plan(
     profile: &Profile,
     knowledge: Knowledge<'_>,
 ) -> Plan {
-    let (account, adopted) = match identity {
-        Identity::Ours(account) => (account, false),
-        Identity::Adopted(account) => (account, true),
-        Identity::Nobody => return Plan::Create,
-        blocked => return Plan::Blocked(blocked),
+    let (account, adopted) = match identity.taken() {
+        Ok(taken) => taken,
+        Err(Identity::Nobody) => return Plan::Create,
+        Err(blocked) => return Plan::Blocked(blocked),
     };
     let changes = diff::changes(desired, &account, profile, knowledge);
     if changes.is_empty() {

@@ -1,7 +1,9 @@
 //! A deleted ScimGroup: delete or leave the group, then let the resource go.
 
+use std::time::Duration;
+
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
@@ -155,7 +157,7 @@ async fn failed(
 ) -> Result<Action, kube::Error> {
     if outcome::is_the_connections(error) {
         if !connection.serves(ready) {
-            return Ok(Action::requeue(std::time::Duration::from_millis(50)));
+            return Ok(Action::requeue(Duration::from_millis(50)));
         }
         connection.suspect();
         pass.context.wake_connection(&connection.key);
@@ -173,14 +175,9 @@ async fn release(
     reason: &str,
     note: &str,
 ) -> Result<Action, kube::Error> {
-    if finalizer::release(&pass.context.client, pass.group).await? == finalizer::Ensured::Raced {
-        return Ok(Action::requeue(std::time::Duration::from_millis(100)));
+    if !finalizer::let_go(pass.context, pass.group, reason, note).await? {
+        return Ok(Action::requeue(Duration::from_millis(100)));
     }
-    tracing::info!(group = %pass.key, reason, "released");
-    let object = pass.group.object_ref(&());
-    pass.context
-        .events
-        .normal(object, reason, "Deprovision", note.to_owned());
     if let Some(connection) = connection
         && connection.note_group(&pass.key, None)
     {

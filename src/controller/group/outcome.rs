@@ -16,8 +16,8 @@ use crate::controller::outcome;
 use crate::directory::Known;
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 use crate::domain::group::{MembersEcho, ObservedGroup, Resolved};
-use crate::domain::identity::Identity;
-use crate::scim::{ErrorClass, ScimError};
+use crate::domain::retry::{Consequence, consequence};
+use crate::scim::ScimError;
 
 /// Reports what became of a pass, and says when to come back.
 ///
@@ -58,9 +58,9 @@ pub async fn applied(
             (report, Action::await_change())
         }
         Applied::Blocked(identity) => {
-            let (reason, why) = blocked(&identity);
-            let synced = Verdict::no(C::Synced, reason, why);
-            let ready = Verdict::no(C::Ready, Reason::Conflict, why);
+            let (reason, why) = outcome::blocked(&identity, "group");
+            let synced = Verdict::no(C::Synced, reason, why.clone());
+            let ready = Verdict::no(C::Ready, Reason::Conflict, why.clone());
             let mut report = Report::trouble(pass, vec![synced], ready, Outlook::Stuck);
             report.plan = Some(PlanStatus {
                 action: "Wait".into(),
@@ -196,23 +196,6 @@ fn said(written: &Written) -> String {
     }
 }
 
-fn blocked(identity: &Identity<ObservedGroup>) -> (Reason, &'static str) {
-    match identity {
-        Identity::OwnedByOther => (
-            Reason::OwnedByOther,
-            "the group of this name belongs to another resource or operator",
-        ),
-        Identity::Ambiguous => (
-            Reason::Ambiguous,
-            "more than one group matches; nothing is written until one is named by spec.adopt.id",
-        ),
-        _ => (
-            Reason::AdoptionRequired,
-            "a group of this name or externalId exists already; spec.adopt.id, or the connection's adoption policy, lets it be taken over",
-        ),
-    }
-}
-
 enum Failure {
     /// Nothing to say of the group.
     Quiet(Action),
@@ -229,24 +212,24 @@ fn failed(pass: &Pass<'_>, connection: &Connection, error: &ScimError) -> Failur
         let ready = Verdict::no(C::Ready, Reason::Pending, message.clone());
         Box::new(Report::trouble(pass, vec![synced], ready, outlook))
     };
-    match error.class() {
-        ErrorClass::Closed => Failure::Quiet(Action::requeue(Duration::from_millis(50))),
-        ErrorClass::Authentication | ErrorClass::Unreachable => {
-            // The connection looks, and reports.
+    match consequence(error.class(), pass.context.tries(&pass.uid)) {
+        Consequence::LookAgain => Failure::Quiet(Action::requeue(Duration::from_millis(50))),
+        Consequence::AskConnection { told: aloud } => {
             connection.suspect();
             pass.context.wake_connection(&connection.key);
-            Failure::Quiet(Action::requeue(pass.context.next_wait(&pass.uid)))
+            if aloud {
+                Failure::Told(told(Reason::RequestFailed, Outlook::Moving))
+            } else {
+                Failure::Quiet(Action::requeue(pass.context.next_wait(&pass.uid)))
+            }
         }
-        ErrorClass::RateLimited => Failure::Told(told(Reason::RateLimited, Outlook::Moving)),
-        ErrorClass::Transient | ErrorClass::Gone => {
-            Failure::Told(told(Reason::RequestFailed, Outlook::Moving))
-        }
-        ErrorClass::Conflict => {
+        Consequence::TryAgain(reason) => Failure::Told(told(reason, Outlook::Moving)),
+        Consequence::Taken => {
             let mut report = told(Reason::OwnedByOther, Outlook::Stuck);
             report.retry_on_listing = true;
             Failure::ForGood(report)
         }
-        ErrorClass::Rejected | ErrorClass::Unsupported => {
+        Consequence::Refused => {
             let valid = Verdict::no(C::Valid, Reason::RejectedByBackend, message);
             let mut report = Report::invalid(pass, valid);
             report.retry_on_listing = true;

@@ -68,11 +68,10 @@ pub fn plan_group(
     identity: Identity<ObservedGroup>,
     knowledge: GroupKnowledge<'_>,
 ) -> GroupPlan {
-    let (group, adopted) = match identity {
-        Identity::Ours(group) => (group, false),
-        Identity::Adopted(group) => (group, true),
-        Identity::Nobody => return GroupPlan::Create,
-        blocked => return GroupPlan::Blocked(blocked),
+    let (group, adopted) = match identity.taken() {
+        Ok(taken) => taken,
+        Err(Identity::Nobody) => return GroupPlan::Create,
+        Err(blocked) => return GroupPlan::Blocked(blocked),
     };
     let current = knowledge.applied.or(group.members.as_ref());
     let Some(current) = current else {
