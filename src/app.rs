@@ -51,6 +51,10 @@ struct RunArguments {
     /// Seconds that a SCIM request may take, from connecting to the last byte.
     #[arg(long, env = "REQUEST_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     request_timeout_seconds: u64,
+    /// Seconds that users and groups which are deleted with their namespace, or with their kind, may hold
+    /// that up while they cannot be deprovisioned. After that they go, and their accounts stay as they are.
+    #[arg(long, env = "SCOPE_GRACE_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    scope_grace_seconds: u64,
     #[command(flatten)]
     election: ElectionArguments,
 }
@@ -177,6 +181,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         use_system_proxy: arguments.use_system_proxy,
         longest_request,
         fence: fences.of_requests(),
+        scope_grace: Duration::from_secs(arguments.scope_grace_seconds),
     };
     match candidacy {
         Some(candidacy) => {

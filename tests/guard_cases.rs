@@ -5,117 +5,14 @@
 mod support;
 
 use anyhow::{Result, ensure};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use reqwest::Method;
-use scim_operator::api::ScimConnection;
-use scim_operator::api::connection::HeldPlan;
 use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::{RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
-use support::{DEADLINE, Rig, TOKEN, writes_since};
-
-struct Scene {
-    rig: Rig,
-    simulator: Simulator,
-    proxy: RecordingProxy,
-}
-
-async fn company(people: usize) -> Result<Scene> {
-    let rig = Rig::start().await?;
-    let simulator = Simulator::start(SimConfig {
-        tokens: vec![TOKEN.into()],
-        ..SimConfig::default()
-    })
-    .await?;
-    let proxy = RecordingProxy::start(&simulator.base_url()).await?;
-    rig.set_token(TOKEN).await?;
-    rig.connect(&proxy.url(), json!({})).await?;
-    rig.connection_is("Ready", "True", "Connected").await?;
-    let names: Vec<String> = (0..people).map(person).collect();
-    rig.declare_all(&names, json!({})).await?;
-    for name in &names {
-        rig.settled(name).await?;
-    }
-    Ok(Scene {
-        rig,
-        simulator,
-        proxy,
-    })
-}
-
-fn person(number: usize) -> String {
-    format!("user-{number:03}")
-}
-
-impl Scene {
-    fn archived(&self) -> usize {
-        let users = self.simulator.users();
-        users.iter().filter(|user| user["active"] == false).count()
-    }
-
-    /// Waits until the connection shows a plan of so many.
-    async fn held(&self, count: u32) -> Result<HeldPlan> {
-        let what = format!("a plan of {count} to be held");
-        let connection = wait::wait_for_object(
-            self.rig.connections(),
-            "scim",
-            &what,
-            DEADLINE,
-            |c: Option<&ScimConnection>| {
-                let status = c.and_then(|c| c.status.as_ref());
-                status
-                    .and_then(|s| s.held_plan.as_ref())
-                    .is_some_and(|plan| plan.count == count)
-            },
-        );
-        let connection = self.rig.told(connection.await)?;
-        let status = connection.and_then(|c| c.status).unwrap_or_default();
-        ensure!(
-            status.conditions.iter().any(|c| {
-                c.type_ == "DeprovisioningHeld" && c.status == "True" && c.reason == "GuardExceeded"
-            }),
-            "{:?}",
-            status.conditions
-        );
-        Ok(status.held_plan.unwrap_or_default())
-    }
-
-    async fn archives(&self, count: usize) -> Result<()> {
-        wait::eventually("so many to be archived", DEADLINE, async || {
-            Ok((self.archived() == count).then_some(()))
-        })
-        .await
-    }
-
-    async fn approve(&self, hash: &str) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {"scim-operator.io/approve-plan": hash}}});
-        self.rig
-            .connections()
-            .patch("scim", &PatchParams::default(), &Patch::Merge(patch))
-            .await?;
-        Ok(())
-    }
-
-    async fn delete(&self, numbers: impl Iterator<Item = usize>) -> Result<()> {
-        for number in numbers {
-            let users = self.rig.users();
-            users
-                .delete(&person(number), &DeleteParams::default())
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn gone(&self, numbers: impl Iterator<Item = usize>) -> Result<()> {
-        for number in numbers {
-            let name = person(number);
-            self.rig
-                .told(wait::wait_for_absence(self.rig.users(), &name, DEADLINE).await)?;
-        }
-        Ok(())
-    }
-}
+use support::company::{Scene, company, person};
+use support::{DEADLINE, TOKEN, writes_since};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r14_sixty_of_a_hundred_deleted_by_one_commit_wait_for_approval() -> Result<()> {
@@ -305,5 +202,154 @@ async fn a_start_while_suspended_forgets_neither_what_went_nor_what_is_held() ->
         "{} are archived",
         scene.archived()
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_another_backend_is_recognised_before_anybody_is_made_there_or_taken_for_gone()
+-> Result<()> {
+    let mut scene = company(20).await?;
+    let other = Simulator::start(SimConfig {
+        tokens: vec![TOKEN.into()],
+        ..SimConfig::default()
+    })
+    .await?;
+    let elsewhere = RecordingProxy::start(&other.base_url()).await?;
+    let here = scene.proxy.url();
+    let move_to = async |scene: &Scene, endpoint: &str| {
+        let edit = scene.rig.edit_connection(json!({"endpoint": endpoint}));
+        edit.await
+    };
+    let mark = scene.proxy.mark();
+    move_to(&scene, &elsewhere.url()).await?;
+    let stuck = async |scene: &Scene| {
+        let changed = scene.rig.connection_is("Ready", "False", "BackendChanged");
+        let status = changed.await?.status.unwrap_or_default();
+        let missing = status.missing_accounts.unwrap_or_default();
+        ensure!(
+            (missing.count, missing.approved) == (20, false),
+            "{missing:?}"
+        );
+        anyhow::Ok(missing.hash)
+    };
+    let hash = stuck(&scene).await?;
+    scene.delete(0..1).await?;
+    // A deletion finds nothing there, which proves nothing.
+    scene
+        .rig
+        .user_is(&person(0), "Stalled", "True", "Pending")
+        .await?;
+    scene
+        .rig
+        .user_is(&person(1), "Ready", "False", "Pending")
+        .await?;
+
+    // A mistake, put right: nothing was lost by it.
+    move_to(&scene, &here).await?;
+    scene
+        .rig
+        .connection_is("Ready", "True", "Connected")
+        .await?;
+    scene.gone(0..1).await?;
+    for number in 1..20 {
+        scene.rig.settled(&person(number)).await?;
+    }
+    ensure!(elsewhere.writes().is_empty() && other.users().is_empty());
+    let wrote = writes_since(&scene.proxy, mark);
+    ensure!(wrote == ["PATCH"] && scene.archived() == 1, "{wrote:?}");
+
+    // Meant, this time: a person says so, and no restart forgets it.
+    move_to(&scene, &elsewhere.url()).await?;
+    scene
+        .rig
+        .connection_is("Ready", "False", "BackendChanged")
+        .await?;
+    scene.approve(&hash).await?;
+    scene.rig.sync("the-hash-of-before").await?;
+    let again = scene.rig.connections().get("scim").await?.status;
+    let again = again.and_then(|s| s.missing_accounts).unwrap_or_default();
+    ensure!(!again.approved && other.users().is_empty(), "{again:?}");
+    scene.rig.operator.terminate(DEADLINE).await?;
+    scene.rig.restart().await?;
+    scene
+        .rig
+        .connection_is("Ready", "False", "BackendChanged")
+        .await?;
+    scene.approve(&again.hash).await?;
+    for number in 1..20 {
+        scene.rig.settled(&person(number)).await?;
+    }
+    ensure!(other.users().len() == 19, "{}", other.users().len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_a_backend_that_was_reset_is_filled_again_only_when_a_person_says_so() -> Result<()> {
+    let scene = company(20).await?;
+    let ids: Vec<String> = scene
+        .simulator
+        .users()
+        .iter()
+        .filter_map(|user| user["id"].as_str().map(str::to_owned))
+        .collect();
+    for id in &ids {
+        scene.simulator.remove_user(id);
+    }
+    let mark = scene.proxy.mark();
+    scene.rig.sync("reset").await?;
+    let connection = scene
+        .rig
+        .connection_is("DeprovisioningHeld", "True", "BackendChanged")
+        .await?;
+    scene.delete(0..1).await?;
+    scene
+        .rig
+        .user_is(&person(0), "Ready", "False", "DeprovisioningHeld")
+        .await?;
+    ensure!(writes_since(&scene.proxy, mark).is_empty());
+    let missing = connection.status.and_then(|s| s.missing_accounts);
+    scene.approve(&missing.unwrap_or_default().hash).await?;
+    scene.gone(0..1).await?;
+    for number in 1..20 {
+        scene.rig.settled(&person(number)).await?;
+    }
+    scene.rig.sync("filled").await?;
+    let status = scene.rig.connection_is("Ready", "True", "Connected");
+    let status = status.await?.status.unwrap_or_default();
+    ensure!(status.missing_accounts.is_none(), "{status:?}");
+    ensure!(writes_since(&scene.proxy, mark).len() == 19);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_while_a_listing_is_cut_short_nobody_goes_and_then_they_do() -> Result<()> {
+    let scene = company(8).await?;
+    let mark = scene.proxy.mark();
+    scene
+        .simulator
+        .faults()
+        .update(|faults| faults.truncate_list = Some(3));
+    scene.rig.sync("cut-short").await?;
+    scene
+        .rig
+        .connection_is("DirectoryComplete", "False", "Truncated")
+        .await?;
+    scene.rig.edit(&person(0), json!({"active": false})).await?;
+    scene
+        .rig
+        .user_is(&person(0), "Ready", "False", "DeprovisioningHeld")
+        .await?;
+    scene
+        .rig
+        .connection_is("DeprovisioningHeld", "True", "Truncated")
+        .await?;
+    ensure!(writes_since(&scene.proxy, mark).is_empty());
+    scene.simulator.faults().reset();
+    scene.rig.sync("whole").await?;
+    scene.rig.settled(&person(0)).await?;
+    ensure!(scene.archived() == 1);
+    let held = scene.rig.connections().get("scim").await?;
+    let held = wait::condition(&held, "DeprovisioningHeld");
+    ensure!(held.is_none(), "{held:?}");
     Ok(())
 }

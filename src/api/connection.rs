@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::connection_status::{
-    CapabilitiesStatus, Deprovisioned, GroupCounts, HeldPlan, ScimConnectionStatus, UserCounts,
+    CapabilitiesStatus, Deprovisioned, GroupCounts, HeldPlan, MissingAccounts,
+    ScimConnectionStatus, UserCounts,
 };
 
 use super::common::{DeletionPolicy, OBJECT_NAME, SecretKeyRef};

@@ -28,6 +28,9 @@ pub struct ScimConnectionStatus {
     /// Deprovisioning that waits for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_plan: Option<HeldPlan>,
+    /// Accounts that the backend lacks, where they are more than the guard lets go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_accounts: Option<MissingAccounts>,
     /// The hash of the plan that was approved last: an approval works once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -128,6 +131,21 @@ pub struct HeldPlan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub users: Vec<String>,
+}
+
+/// Accounts that were recorded, and that the backend does not have any more, or not at this endpoint.
+/// Nothing is made anew and nobody is deprovisioned until they are there again, or it is approved.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingAccounts {
+    /// What `scim-operator.io/approve-plan` has to say.
+    #[schemars(length(max = 64))]
+    pub hash: String,
+    /// How many are missing.
+    pub count: u32,
+    /// A person has said that it is so: they are made anew.
+    #[serde(default)]
+    pub approved: bool,
 }
 
 /// How many accounts went at about one time.

@@ -46,6 +46,8 @@ pub enum Applied {
     Later,
     /// The guard waits for approval.
     Held {
+        /// Why.
+        why: &'static str,
         /// The plan that is held, for status.
         plan: Option<PlanStatus>,
     },

@@ -3,25 +3,25 @@
 //! One probe a backoff step, whatever the number of users (R10): while a connection fails, users are
 //! left alone and only this loop talks to the backend.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use secrecy::SecretString;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{CaBundleKind, Feature, ScimConnection};
+use crate::api::connection::{Feature, ScimConnection};
 use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
+use crate::controller::connection_end::{self, End};
 use crate::controller::connection_status::{self, Run};
 use crate::controller::context::{Context, jitter};
-use crate::controller::guard;
 use crate::controller::index::Key;
+use crate::controller::inputs::{inputs, inputs_changed};
 use crate::controller::listing::{list_groups, listing, listing_wait};
-use crate::controller::live::{BuiltFrom, Connection, Memory, Phase, Ready, Woken};
-use crate::controller::secrets::{Kind, Seen};
+use crate::controller::live::{Connection, Phase, Ready, Woken};
+use crate::controller::memory::Memory;
 use crate::controller::status::Wrote;
+use crate::controller::{guard, loss};
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::profile::Profile;
@@ -71,11 +71,23 @@ pub async fn reconcile(
         connection.hold();
     }
     connection.set_spec(object.spec.clone());
+    let end = connection_end::part(&object, &context).await?;
+    let leaving = match end {
+        End::Over(action) => return Ok(action),
+        End::NotAsked => None,
+        End::Stays(stays) => Some(stays),
+    };
     if before.is_none() || spec_changed {
         // Rules such as allowedNamespaces and deletionPolicy need no backend, but a second look.
         context.wake(context.everyone_of(&key));
     }
     let mut memory = connection.memory.lock().await;
+    let ending = leaving.as_ref().and_then(|stays| stays.ending);
+    let at_the_latest = |action| match ending {
+        Some(ending) => ending.at_the_latest(action),
+        None => action,
+    };
+    memory.leaving = leaving.map(|stays| stays.verdict);
     let request = requested(&*object);
     let asked = request != memory.answered;
     if !std::mem::replace(&mut memory.restored, true) {
@@ -89,14 +101,14 @@ pub async fn reconcile(
         memory.answered = request;
         connection_status::report(&object, &context, &connection, &mut memory, Run::Suspended)
             .await?;
-        return Ok(Action::await_change());
+        return Ok(at_the_latest(Action::await_change()));
     }
     if memory.reported.is_none()
         && object
             .status
             .as_ref()
             .is_none_or(|s| s.conditions.is_empty())
-        && inputs(&object, &context).await.is_ok()
+        && inputs(&object, &context, &memory).await.is_ok()
     {
         // A first listing can take minutes: say so rather than nothing.
         connection_status::report(&object, &context, &connection, &mut memory, Run::Listing)
@@ -173,7 +185,7 @@ pub async fn reconcile(
         }
     };
     if outcome.is_ok() {
-        guard::decide(&object, &context, &connection, memory.counted);
+        guard::decide(&object, &context, &connection, memory.counted).await;
     }
     let run = match &outcome {
         Ok(_) => Run::Up,
@@ -185,119 +197,7 @@ pub async fn reconcile(
         let decided = connection.guard().persisted();
         guard::tell(&context, decided);
     }
-    Ok(action)
-}
-
-fn hash(token: &str) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    token.hash(&mut hasher);
-    hasher.finish()
-}
-
-async fn inputs_changed(object: &ScimConnection, context: &Context, memory: &Memory) -> bool {
-    match inputs(object, context).await {
-        // The same token as before is news where it was missing meanwhile.
-        Ok((_, built)) => {
-            let first = memory.failing_with.as_ref().and_then(|t| t.first());
-            let was_missing = first.is_some_and(|verdict| {
-                matches!(
-                    verdict.reason,
-                    Reason::SecretNotFound
-                        | Reason::KeyNotFound
-                        | Reason::TokenMalformed
-                        | Reason::CaBundleInvalid
-                )
-            });
-            was_missing || memory.built_from.as_ref() != Some(&built)
-        }
-        Err(trouble) => memory.failing_with.as_ref() != Some(&trouble),
-    }
-}
-
-async fn inputs(
-    object: &ScimConnection,
-    context: &Context,
-) -> Result<(SecretString, BuiltFrom), Trouble> {
-    let key = Key::of(object);
-    let reference = &object.spec.token_secret_ref;
-    let no_token = |reason, message: String| vec![Verdict::no(C::Authenticated, reason, message)];
-    let data = match context
-        .watches
-        .read(&key, "token", Kind::Secret, &reference.name)
-        .await
-    {
-        Seen::Data(data) => data,
-        Seen::Absent => {
-            return Err(no_token(
-                Reason::SecretNotFound,
-                format!("Secret {} does not exist in this namespace", reference.name),
-            ));
-        }
-        Seen::Forbidden => {
-            let message = format!(
-                "the operator may not read Secret {}: name this namespace in the chart's secretAccess",
-                reference.name
-            );
-            return Err(no_token(Reason::SecretNotFound, message));
-        }
-        Seen::NotYet => {
-            return Err(no_token(
-                Reason::SecretNotFound,
-                format!("Secret {} could not be read yet", reference.name),
-            ));
-        }
-    };
-    let bytes = data.get(&reference.key).ok_or_else(|| {
-        no_token(
-            Reason::KeyNotFound,
-            format!("Secret {} has no key {}", reference.name, reference.key),
-        )
-    })?;
-    // A trailing newline is what `echo token | base64` leaves, and never part of a token.
-    let token = std::str::from_utf8(bytes)
-        .ok()
-        .map(|t| t.trim_end_matches(['\r', '\n']))
-        .filter(|t| !t.is_empty() && t.chars().all(|c| c.is_ascii_graphic()));
-    let token = token.ok_or_else(|| {
-        no_token(Reason::TokenMalformed, format!("key {} of Secret {} is not a bearer token: it must be one line of visible ASCII without spaces", reference.key, reference.name))
-    })?;
-    let ca = match &object.spec.ca_bundle_ref {
-        None => None,
-        Some(bundle) => {
-            let seen = context
-                .watches
-                .read(&key, "ca", bundle.kind.into(), &bundle.name)
-                .await;
-            let kind = match bundle.kind {
-                CaBundleKind::ConfigMap => "ConfigMap",
-                CaBundleKind::Secret => "Secret",
-            };
-            let named = format!("spec.caBundleRef: {kind} {}", bundle.name);
-            let found = match seen {
-                Seen::Data(data) => data
-                    .get(&bundle.key)
-                    .cloned()
-                    .ok_or_else(|| format!("{named} has no key {}", bundle.key)),
-                Seen::Absent => Err(format!("{named} does not exist in this namespace")),
-                Seen::Forbidden => Err(format!(
-                    "{named} may not be read by the operator: name it in the chart's secretAccess"
-                )),
-                Seen::NotYet => Err(format!("{named} could not be read yet")),
-            };
-            Some(
-                found
-                    .map_err(|why| vec![Verdict::no(C::Reachable, Reason::CaBundleInvalid, why)])?,
-            )
-        }
-    };
-    Ok((
-        SecretString::from(token.to_owned()),
-        BuiltFrom {
-            spec: object.spec.clone(),
-            token: hash(token),
-            ca,
-        },
-    ))
+    Ok(at_the_latest(action))
 }
 
 async fn bring_up(
@@ -308,7 +208,8 @@ async fn bring_up(
     probe: Probe,
 ) -> Result<Woken, Trouble> {
     let spec = &object.spec;
-    let (token, built) = inputs(object, context).await?;
+    let (token, built) = inputs(object, context, memory).await?;
+    memory.last_inputs = Some((token.clone(), built.clone()));
     let profile = Profile::resolve(spec.profile, &spec.attribute_mapping).map_err(|error| {
         vec![Verdict::no(
             C::Valid,
@@ -380,7 +281,14 @@ async fn bring_up(
     let first = memory.listed.is_none();
     let mut wake = Woken::default();
     if due || asked || probe.listing {
+        if !loss::users_are_known(context) {
+            // What is listed has to be held against what was recorded.
+            return Err(vec![]);
+        }
         wake = listing(connection, memory, &client, &profile, spec).await?;
+        if connection.directory().complete() {
+            loss::look(context, connection, &client, spec).await;
+        }
     } else if rebuilt || probe.any || memory.failing_with.is_some() {
         client
             .list(ResourceKind::User, &ListQuery::first(1))

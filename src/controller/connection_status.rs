@@ -10,9 +10,10 @@ use crate::api::connection::{
 };
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
-use crate::controller::guard;
-use crate::controller::live::{Connection, Memory, Phase, State};
+use crate::controller::live::{Connection, Phase, State};
+use crate::controller::memory::Memory;
 use crate::controller::status::{self, Wrote};
+use crate::controller::{guard, loss};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, Removal};
@@ -73,9 +74,9 @@ pub async fn report(
         memory.counted = true;
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
-    let mut verdicts = verdicts(object, memory, run);
     let held_plan = guard::held_plan(connection, before.held_plan.as_ref());
-    verdicts.extend(held_plan.as_ref().map(guard::verdict));
+    let held = guard::verdict(connection, held_plan.as_ref()).or_else(|| memory.leaving.clone());
+    let verdicts = verdicts(object, memory, held, run);
     let now = Time(jiff::Timestamp::now());
     let here = Some(names::endpoint_hash(&object.spec.endpoint));
     let next = ScimConnectionStatus {
@@ -112,6 +113,7 @@ pub async fn report(
             before.users
         },
         groups: group_counts(context, connection),
+        missing_accounts: loss::status(connection),
         approved_plan: guard::approved_plan(connection),
         held_plan,
         deprovisioned: guard::deprovisioned(connection),
@@ -136,8 +138,14 @@ pub async fn report(
     Ok(wrote)
 }
 
-fn verdicts(object: &ScimConnection, memory: &Memory, run: Run<'_>) -> Vec<Verdict> {
-    let mut all = Vec::new();
+fn verdicts(
+    object: &ScimConnection,
+    memory: &Memory,
+    held: Option<Verdict>,
+    run: Run<'_>,
+) -> Vec<Verdict> {
+    let lost = held.clone().filter(|v| v.reason == Reason::BackendChanged);
+    let mut all: Vec<Verdict> = held.into_iter().collect();
     if object.spec.insecure {
         all.push(Verdict::yes(
             C::Insecure,
@@ -179,6 +187,9 @@ fn verdicts(object: &ScimConnection, memory: &Memory, run: Run<'_>) -> Vec<Verdi
                 Some(verdict) if verdict.status == "False" => {
                     Verdict::no(C::Ready, verdict.reason, verdict.message.clone())
                 }
+                _ if let Some(lost) = &lost => {
+                    Verdict::no(C::Ready, lost.reason, lost.message.clone())
+                }
                 _ if object.spec.mode == Mode::DryRun => Verdict::yes(
                     C::Ready,
                     Reason::DryRun,
@@ -188,6 +199,8 @@ fn verdicts(object: &ScimConnection, memory: &Memory, run: Run<'_>) -> Vec<Verdi
             };
             let outlook = if ready.status == "True" {
                 Outlook::Settled
+            } else if lost.is_some() {
+                Outlook::Stuck
             } else {
                 Outlook::Moving
             };

@@ -16,6 +16,7 @@ use crate::controller::events::Events;
 use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
 use crate::controller::live::{Connection, Woken};
+use crate::controller::scope::Ends;
 use crate::controller::secrets::Watches;
 use crate::controller::status::Statuses;
 use crate::scim::Fence;
@@ -31,6 +32,8 @@ pub struct Options {
     pub longest_request: Duration,
     /// Until when requests to backends may begin.
     pub fence: Fence,
+    /// How long what is deleted with its namespace or its kind may hold that up.
+    pub scope_grace: Duration,
 }
 
 type Connections = Arc<RwLock<HashMap<Key, Arc<Connection>>>>;
@@ -55,6 +58,8 @@ pub struct Context {
     pub user_statuses: Statuses<ScimUserStatus>,
     /// What was last written of groups.
     pub group_statuses: Statuses<ScimGroupStatus>,
+    /// Namespaces and kinds that end.
+    pub ends: Ends,
     index: Mutex<Index>,
     groups_index: Mutex<GroupIndex>,
     connections: Connections,
@@ -129,6 +134,7 @@ impl Context {
             stopping: AtomicBool::new(false),
             user_statuses: Statuses::default(),
             group_statuses: Statuses::default(),
+            ends: Ends::default(),
             attempts: Mutex::default(),
             gathering: Mutex::default(),
             wake_users: wakers.users,
@@ -199,6 +205,32 @@ impl Context {
                 .wake_users
                 .unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
         }
+    }
+
+    /// Wakes everybody and everything of a namespace.
+    pub fn wake_namespace(&self, namespace: &str) {
+        let here = |key: &Key| key.namespace == namespace;
+        let users = self.index(|index| index.all());
+        self.wake_users(users.into_iter().filter(here));
+        let groups = self.groups_index(|index| index.all());
+        self.wake_groups(groups.into_iter().filter(here));
+        let connections = self.connection_keys();
+        let connections = connections.iter().filter(|key| here(key));
+        connections.for_each(|connection| self.wake_connection(connection));
+    }
+
+    /// Wakes every connection.
+    pub fn wake_connections(&self) {
+        let connections = self.connection_keys();
+        connections
+            .iter()
+            .for_each(|connection| self.wake_connection(connection));
+    }
+
+    fn connection_keys(&self) -> Vec<Key> {
+        let connections = self.connections.read();
+        let connections = connections.unwrap_or_else(PoisonError::into_inner);
+        connections.keys().cloned().collect()
     }
 
     /// Wakes a connection at once.
@@ -276,13 +308,7 @@ impl Context {
 
     /// Forgets every connection that is not in `there`.
     pub fn keep_connections(&self, there: &HashSet<Key>) {
-        let known: Vec<Key> = {
-            let connections = self
-                .connections
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            connections.keys().cloned().collect()
-        };
+        let known = self.connection_keys();
         for gone in known.iter().filter(|key| !there.contains(key)) {
             self.forget_connection(gone);
         }
@@ -314,6 +340,7 @@ impl Context {
     /// Forgets a group that is gone.
     pub fn forget_group(&self, uid: &str) {
         self.group_statuses.forget(uid);
+        self.ends.forget(uid);
         self.gathered(uid);
         self.settled(uid);
     }
@@ -321,6 +348,7 @@ impl Context {
     /// Forgets a user that is gone.
     pub fn forget_user(&self, uid: &str) {
         self.user_statuses.forget(uid);
+        self.ends.forget(uid);
         self.settled(uid);
     }
 

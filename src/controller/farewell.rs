@@ -9,13 +9,14 @@ use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
+use crate::controller::finalizer::{self, Word};
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
-use crate::controller::{act, finalizer, guard, observe};
+use crate::controller::{act, guard, observe, scope};
 use crate::domain::conditions::Verdict;
-use crate::domain::guard::{Answer, Deprovisioning};
+use crate::domain::guard::{Answer, Deprovisioning, Scope};
 use crate::domain::identity::is_orphaned;
 use crate::domain::leaver::{Leaver, Traces, leaver};
 use crate::domain::names;
@@ -37,13 +38,8 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
         .get(ANNOTATION_ABANDON)
         .is_some_and(|v| v == "true")
     {
-        return release(
-            pass,
-            connection,
-            "Abandoned",
-            "released by annotation; the account was left as it is",
-        )
-        .await;
+        let note = "released by annotation; the account was left as it is";
+        return release(pass, connection, Word::done("Abandoned", note)).await;
     }
     let policy = pass.user.spec.deletion_policy.or_else(|| {
         connection
@@ -51,14 +47,26 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
             .map(|s| s.deletion_policy)
     });
     if policy == Some(DeletionPolicy::Retain) {
-        return release(
-            pass,
-            connection,
-            "Retained",
-            "deletionPolicy Retain: the account was left as it is",
-        )
-        .await;
+        let note = "deletionPolicy Retain: the account was left as it is";
+        return release(pass, connection, Word::done("Retained", note)).await;
     }
+    let Some(ending) = scope::of(pass.context, pass.user) else {
+        return part_by(pass, connection, policy, Scope::Alone).await;
+    };
+    if ending.left.is_zero() {
+        // Before the client is looked for: a backend that is gone must not keep a namespace.
+        return release(pass, connection, Word::undone(scope::LEFT)).await;
+    }
+    let action = part_by(pass, connection, policy, ending.scope).await?;
+    Ok(ending.at_the_latest(action))
+}
+
+async fn part_by(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+    policy: Option<DeletionPolicy>,
+    scope: Scope,
+) -> Result<Action, kube::Error> {
     if pass.user.spec.suspend {
         let why = "deletion waits: spec.suspend leaves the account alone";
         let ready = Verdict::no(C::Ready, Reason::Suspended, why);
@@ -92,13 +100,8 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
             Ok(Action::await_change())
         }
         Phase::Ready(ready) => {
-            carry_out(
-                pass,
-                connection,
-                &ready,
-                policy.unwrap_or(DeletionPolicy::Archive),
-            )
-            .await
+            let policy = policy.unwrap_or(DeletionPolicy::Archive);
+            carry_out(pass, connection, &ready, policy, scope).await
         }
         Phase::Starting => Ok(Action::await_change()),
         Phase::NotReady(_) => {
@@ -118,6 +121,7 @@ async fn carry_out(
     connection: &Connection,
     ready: &Ready,
     policy: DeletionPolicy,
+    scope: Scope,
 ) -> Result<Action, kube::Error> {
     if pass.recorded().is_none() && !connection.directory().complete() {
         // Without a recorded id only the listing can say whether there is an account: letting go now
@@ -154,17 +158,25 @@ async fn carry_out(
         }
         Err(error) => return farewell_failed(pass, connection, ready, &error).await,
     };
+    if account.is_none() && pass.before.id.is_some() && connection.loss().blocks() {
+        let held = Verdict::no(C::Ready, Reason::DeprovisioningHeld, guard::LOST);
+        let mut report = Report::deletion_needs_a_person(pass, held);
+        report.outcome.retry_on_listing = true;
+        report::write(pass, Some(connection), report).await?;
+        return Ok(Action::await_change());
+    }
     let plan = plan::farewell(policy, account);
     let action = match &plan {
         Farewell::Forget => None,
         Farewell::Archive(_) => Some(Deprovisioning::Archive),
         Farewell::Delete(_) => Some(Deprovisioning::Delete),
     };
-    match action.map(|action| guard::ask(pass, connection, action)) {
+    match action.map(|action| guard::ask(pass, connection, action, scope)) {
         None | Some(Answer::Go) => {}
         Some(Answer::Wait) => return Ok(Action::await_change()),
-        Some(Answer::Held) => {
-            let ready = Verdict::no(C::Ready, Reason::DeprovisioningHeld, guard::HELD);
+        Some(answer @ (Answer::Held | Answer::Halted)) => {
+            let why = guard::why(answer);
+            let ready = Verdict::no(C::Ready, Reason::DeprovisioningHeld, why);
             let report = Report::deletion_needs_a_person(pass, ready);
             report::write(pass, Some(connection), report).await?;
             return Ok(Action::await_change());
@@ -184,7 +196,9 @@ async fn carry_out(
         ),
     };
     match result {
-        Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
+        Ok(()) | Err(ScimError::NotFound) => {
+            release(pass, Some(connection), Word::done(reason, note)).await
+        }
         Err(error) => farewell_failed(pass, connection, ready, &error).await,
     }
 }
@@ -205,7 +219,8 @@ pub async fn archive_now(
     match find(pass, connection, ready).await? {
         Leaver::One(account)
             if account.active != Some(false)
-                && guard::ask(pass, connection, Deprovisioning::Archive) == Answer::Go =>
+                && guard::ask(pass, connection, Deprovisioning::Archive, Scope::Alone)
+                    == Answer::Go =>
         {
             match act::archive(connection, ready, &account).await {
                 Err(ScimError::NotFound) => {
@@ -298,17 +313,15 @@ async fn farewell_failed(
 async fn release(
     pass: &Pass<'_>,
     connection: Option<&Connection>,
-    reason: &str,
-    note: &str,
+    word: Word<'_>,
 ) -> Result<Action, kube::Error> {
-    if !finalizer::let_go(pass.context, pass.user, reason, note).await? {
+    if !finalizer::let_go(pass.context, pass.user, word).await? {
         return Ok(Action::requeue(Duration::from_millis(100)));
     }
     if let Some(connection) = connection {
         guard::done(pass, connection);
-        if connection.note(&pass.key, None) {
-            pass.context.recount(&connection.key);
-        }
+        connection.note(&pass.key, None);
+        pass.context.recount(&connection.key);
     }
     pass.context.forget_user(&pass.uid);
     Ok(Action::await_change())

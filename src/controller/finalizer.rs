@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::api::FINALIZER;
 use crate::controller::context::Context;
 use crate::controller::index::Key;
+use crate::controller::scope;
 
 /// What putting it on came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,37 @@ async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, ku
     raced(patch_finalizers(client, object, rest).await)
 }
 
+/// What there is to say when a deleted object is let go.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<'a> {
+    /// Why, as a word.
+    pub reason: &'a str,
+    /// Why, as a sentence.
+    pub note: &'a str,
+    /// Something was left undone.
+    pub undone: bool,
+}
+
+impl<'a> Word<'a> {
+    /// All was done that is to be done.
+    pub fn done(reason: &'a str, note: &'a str) -> Self {
+        Self {
+            reason,
+            note,
+            undone: false,
+        }
+    }
+
+    /// Something was left undone, because a namespace or a kind cannot wait for it any longer.
+    pub fn undone(note: &'a str) -> Self {
+        Self {
+            reason: "Released",
+            note,
+            undone: true,
+        }
+    }
+}
+
 /// Lets a deleted object go, and says why; false when it changed meanwhile and has to be looked at again.
 ///
 /// # Errors
@@ -64,17 +96,27 @@ async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, ku
 pub async fn let_go<K: Declared>(
     context: &Context,
     object: &K,
-    reason: &str,
-    note: &str,
+    word: Word<'_>,
 ) -> Result<bool, kube::Error> {
+    let Word {
+        reason,
+        note,
+        undone,
+    } = word;
     if release(&context.client, object).await? == Ensured::Raced {
         return Ok(false);
     }
-    tracing::info!(kind = %K::kind(&()), object = %Key::of(object), reason, "released");
     let reference = object.object_ref(&());
-    context
-        .events
-        .normal(reference, reason, "Deprovision", note.to_owned());
+    let events = &context.events;
+    if undone {
+        tracing::warn!(kind = %K::kind(&()), object = %Key::of(object), reason, note, "released");
+        events.warning(reference, reason, "Deprovision", note.to_owned());
+        let namespace = object.namespace().unwrap_or_default();
+        scope::tell(context, &namespace, &K::kind(&()), note);
+    } else {
+        tracing::info!(kind = %K::kind(&()), object = %Key::of(object), reason, "released");
+        events.normal(reference, reason, "Deprovision", note.to_owned());
+    }
     Ok(true)
 }
 

@@ -5,30 +5,49 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{Deprovisioned, HeldPlan, ScimConnectionSpec};
-use crate::api::{ANNOTATION_APPROVE_PLAN, ScimConnection};
+use crate::api::connection::{Deprovisioned, HeldPlan, MissingAccounts, ScimConnectionSpec};
+use crate::api::{ANNOTATION_APPROVE_PLAN, ScimConnection, ScimUser};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::Connection;
+use crate::controller::loss;
+use crate::controller::scope;
 use crate::controller::user::Pass;
 use crate::domain::conditions::Verdict;
-use crate::domain::guard::{Answer, Case, Deprovisioning, Limit, Remembered};
+use crate::domain::guard::{Answer, Case, Deprovisioning, Limit, Remembered, Scope};
 use crate::domain::names;
 
 /// Why a deprovisioning is held, for the one who is held.
-pub const HELD: &str = "the deprovisioning guard holds this for approval; the connection's heldPlan says what, and how to approve it";
+const HELD: &str = "the deprovisioning guard holds this for approval; the connection's heldPlan says what, and how to approve it";
+const HALTED: &str =
+    "nobody is deprovisioned at the moment; the connection's condition DeprovisioningHeld says why";
+/// Why an account that was recorded and is missing is not made anew, nor taken for gone.
+pub const LOST: &str = "the recorded account is missing, as many others are; the connection's condition DeprovisioningHeld says what that means, and how to approve it";
+
+/// Why nothing is done, for the one who is held.
+pub fn why(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Halted => HALTED,
+        Answer::Go | Answer::Wait | Answer::Held => HELD,
+    }
+}
 
 /// Asks whether the person of this pass may be deprovisioned now. Whoever has to wait is woken when it
 /// is decided.
-pub fn ask(pass: &Pass<'_>, connection: &Connection, action: Deprovisioning) -> Answer {
+pub fn ask(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    action: Deprovisioning,
+    scope: Scope,
+) -> Answer {
     let case = Case {
         namespace: pass.key.namespace.clone(),
         name: pass.key.name.clone(),
         uid: pass.uid.clone(),
         action,
     };
-    let answer = connection.guard().ask(&case);
-    if answer == Answer::Wait {
+    let answer = connection.guard().ask(&case, scope);
+    if matches!(answer, Answer::Wait | Answer::Halted) {
         pass.context.wake_connection(&connection.key);
     }
     answer
@@ -42,7 +61,16 @@ pub fn done(pass: &Pass<'_>, connection: &Connection) {
 }
 
 /// Decides on everybody who asked, and on an approval; what comes of it is told after it is written down.
-pub fn decide(object: &ScimConnection, context: &Context, connection: &Connection, counted: bool) {
+pub async fn decide(
+    object: &ScimConnection,
+    context: &Context,
+    connection: &Connection,
+    counted: bool,
+) {
+    let asked = connection.guard().is_asked();
+    // Looked at now, since its own watch may come after those of what it takes along.
+    let kind_ends = asked && scope::kind_ends::<ScimUser>(context).await;
+
     let outcomes = connection.outcomes();
     // Whoever is archived already cannot go again, and makes no room for others.
     let now = outcomes
@@ -60,12 +88,25 @@ pub fn decide(object: &ScimConnection, context: &Context, connection: &Connectio
         let key = Key::new(&*case.namespace, &*case.name);
         context.index(|index| index.is_declared(&key))
     };
+    let approval = object.annotations().get(ANNOTATION_APPROVE_PLAN);
+    let approval = approval.map(String::as_str);
+    let recognised = connection.loss().approve(approval);
+    let reliable = connection.directory().complete() && !connection.loss().blocks();
     let mut guard = connection.guard();
     guard.keep(is_there);
-    guard.decide(limit(&object.spec), provisioned, seconds);
-    let approval = object.annotations().get(ANNOTATION_APPROVE_PLAN);
-    let released = guard.approve(approval.map(String::as_str));
+    let resumed = guard.halt(!reliable);
+    guard.decide(limit(&object.spec), provisioned, seconds, kind_ends);
+    let released = guard.approve(approval);
     drop(guard);
+    tell(context, resumed);
+    if recognised {
+        context.wake(context.everyone_of(&connection.key));
+        let note = "what the backend lacks is made anew by approval".to_owned();
+        let reference = object.object_ref(&());
+        context
+            .events
+            .normal(reference, "PlanApproved", "Provision", note);
+    }
     if released > 0 {
         let note = format!("{released} users are deprovisioned by approval");
         let reference = object.object_ref(&());
@@ -83,7 +124,8 @@ pub fn tell(context: &Context, cases: impl IntoIterator<Item = Case>) {
     context.wake_users(keys);
 }
 
-fn limit(spec: &ScimConnectionSpec) -> Limit {
+/// What the spec lets go.
+pub fn limit(spec: &ScimConnectionSpec) -> Limit {
     let guard = &spec.deprovision_guard;
     Limit {
         max_percent: guard.max_percent,
@@ -136,17 +178,47 @@ pub fn restore(object: &ScimConnection, connection: &Connection) {
             held: status.held_plan.as_ref().map(|plan| plan.hash.clone()),
             approved: status.approved_plan.clone(),
         });
+        loss::restore(connection, status.missing_accounts.as_ref());
     }
 }
 
-/// `DeprovisioningHeld`, while something is held.
-pub fn verdict(plan: &HeldPlan) -> Verdict {
-    let HeldPlan { count, hash, .. } = plan;
-    Verdict::yes(
-        C::DeprovisioningHeld,
-        Reason::GuardExceeded,
-        format!(
-            "{count} users would be archived or deleted beyond spec.deprovisionGuard; the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these"
-        ),
-    )
+/// `DeprovisioningHeld`, while something is held: what has to be seen to first.
+pub fn verdict(connection: &Connection, plan: Option<&HeldPlan>) -> Option<Verdict> {
+    let held = |reason, why: String| Some(Verdict::yes(C::DeprovisioningHeld, reason, why));
+    if connection.loss().blocks()
+        && let Some(MissingAccounts { hash, count, .. }) = loss::status(connection)
+    {
+        return held(
+            Reason::BackendChanged,
+            format!(
+                "{count} accounts that ScimUsers have recorded are not at this backend: another tenant, a token that sees less, or a backend that was reset; nothing is made anew and nobody is deprovisioned until they are there again; the annotation {ANNOTATION_APPROVE_PLAN}={hash} has them made anew"
+            ),
+        );
+    }
+    if let Some(HeldPlan { count, hash, .. }) = plan {
+        let approve =
+            format!("the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these");
+        return if connection.guard().only_scopes_end() {
+            held(
+                Reason::ScopeTerminating,
+                format!(
+                    "{count} users would be archived or deleted because their namespace or their kind is being deleted; {approve}, and without it they are released with their accounts left as they are"
+                ),
+            )
+        } else {
+            held(
+                Reason::GuardExceeded,
+                format!(
+                    "{count} users would be archived or deleted beyond spec.deprovisionGuard; {approve}"
+                ),
+            )
+        };
+    }
+    let waiting = connection.guard().waiting();
+    if waiting > 0 {
+        let why =
+            format!("{waiting} users wait to be archived or deleted until a listing is complete");
+        return held(Reason::Truncated, why);
+    }
+    None
 }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use crate::api::conditions::Reason;
 use crate::api::connection::ScimConnectionSpec;
 use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
+use crate::controller::memory::Memory;
 use crate::directory::{Groups, Users};
-use crate::domain::conditions::Verdict;
 use crate::domain::guard::Guard;
+use crate::domain::loss::Loss;
 use crate::domain::profile::Profile;
-use crate::scim::{Client, Discovery};
+use crate::scim::Client;
 
 /// Whether users may be worked on.
 #[derive(Clone)]
@@ -117,50 +117,6 @@ pub struct GroupOutcome {
     pub retry_on_listing: bool,
 }
 
-/// What the connection's reconciler keeps from one run to the next.
-#[derive(Default)]
-pub struct Memory {
-    /// What the client was built from.
-    pub built_from: Option<BuiltFrom>,
-    /// What the backend said of itself.
-    pub discovery: Option<(Discovery, Instant)>,
-    /// When the last listing ended.
-    pub listed: Option<Instant>,
-    /// Incomplete listings in a row, and how long the next one waits because of them.
-    pub incomplete: (u32, Option<std::time::Duration>),
-    /// What status knew before a restart is taken up.
-    pub restored: bool,
-    /// Group listings that failed in a row, and when the next one is tried.
-    pub groups_again: Option<(u32, Instant)>,
-    /// When the last complete listing ended, for status.
-    pub last_full_sync: Option<jiff::Timestamp>,
-    /// What the last listing came to.
-    pub directory_verdict: Option<Verdict>,
-    /// The reconcile request that was last answered.
-    pub answered: Option<String>,
-    /// The status that was last written, which the watch may not have shown yet.
-    pub reported: Option<crate::api::ScimConnectionStatus>,
-    /// Every user was looked at once since the start: until then the counts of before still hold.
-    pub counted: bool,
-    /// Failed tries in a row.
-    pub failures: u32,
-    /// When to try again; a wake before that is about counts only.
-    pub not_before: Option<Instant>,
-    /// What is in the way meanwhile.
-    pub failing_with: Option<Vec<Verdict>>,
-}
-
-/// What a client is built from; any change means a new one.
-#[derive(Clone, PartialEq)]
-pub struct BuiltFrom {
-    /// The spec; a change of counts-only fields costs a listing, no more.
-    pub spec: ScimConnectionSpec,
-    /// The token, hashed, so that it is held in one place only.
-    pub token: u64,
-    /// The CA bundle.
-    pub ca: Option<Vec<u8>>,
-}
-
 /// The running side of one ScimConnection.
 pub struct Connection {
     /// Its namespace and name.
@@ -174,6 +130,7 @@ pub struct Connection {
     left_behind: Mutex<Users>,
     groups: GroupSide,
     guard: Mutex<Guard>,
+    loss: Mutex<Loss>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     holders: Mutex<HashMap<String, Key>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
@@ -205,6 +162,7 @@ impl Connection {
             left_behind: Mutex::default(),
             groups: GroupSide::default(),
             guard: Mutex::default(),
+            loss: Mutex::default(),
             outcomes: Mutex::default(),
             holders: Mutex::default(),
             group_outcomes: Mutex::default(),
@@ -343,6 +301,11 @@ impl Connection {
     /// The brake on mass deprovisioning; never across an await.
     pub fn guard(&self) -> MutexGuard<'_, Guard> {
         lock(&self.guard)
+    }
+
+    /// What of ours the backend lacks; never across an await.
+    pub fn loss(&self) -> MutexGuard<'_, Loss> {
+        lock(&self.loss)
     }
 
     /// What is known of the backend's groups.

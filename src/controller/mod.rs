@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod connection;
+pub mod connection_end;
 pub mod connection_status;
 pub mod context;
 pub mod election;
@@ -14,12 +15,16 @@ pub mod finalizer;
 pub mod group;
 pub mod guard;
 pub mod index;
+pub mod inputs;
 pub mod listing;
 pub mod live;
+pub mod loss;
+pub mod memory;
 pub mod observe;
 pub mod outcome;
 pub mod report;
 pub mod run;
+pub mod scope;
 pub mod secrets;
 pub mod status;
 pub mod user;

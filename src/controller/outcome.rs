@@ -10,7 +10,6 @@ use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
 use crate::controller::events::Said;
-use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::report::{Report, archived_before, archived_seen, note, write};
@@ -198,8 +197,8 @@ pub async fn applied(
             Ok(Action::await_change())
         }
         Applied::Later => Ok(Action::await_change()),
-        Applied::Held { plan } => {
-            let ready = Verdict::no(C::Ready, Reason::DeprovisioningHeld, guard::HELD);
+        Applied::Held { plan, why } => {
+            let ready = Verdict::no(C::Ready, Reason::DeprovisioningHeld, why);
             let mut report = trouble(pass, connection, vec![accepted], ready, Outlook::Stuck);
             report.plan = plan.map(|plan| PlanStatus {
                 action: "Hold".into(),

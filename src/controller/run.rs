@@ -19,7 +19,7 @@ use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::{connection, group, user};
+use crate::controller::{connection, group, scope, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -73,6 +73,7 @@ pub async fn run(
         context.clone(),
     ));
     let recounts = tokio::spawn(recounts(counts_changed, wake_connections));
+    let kinds = tokio::spawn(kinds(context.clone()));
     let gathered = tokio::spawn(gather(members_changed, context.clone()));
 
     // Labels of namespaces decide who may use a connection: nobody is judged before they are known.
@@ -200,6 +201,7 @@ pub async fn run(
     futures::future::join4(users, groups, connections, stop).await;
     namespaces.abort();
     recounts.abort();
+    kinds.abort();
     gathered.abort();
 }
 
@@ -270,9 +272,9 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             let connection = Key::connection_of(user);
             if let Some(connection) = context.connection(&connection) {
                 connection.guard().withdraw(&user.uid().unwrap_or_default());
-                if connection.note(&key, None) {
-                    context.recount(&connection.key);
-                }
+                connection.note(&key, None);
+                // A connection that is going may have waited for this one.
+                context.recount(&connection.key);
             }
             context.forget_user(&user.uid().unwrap_or_default());
             context.index(|index| index.remove(&key))
@@ -319,9 +321,8 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
         }
         Ok(Event::Delete(group)) => {
             let key = Key::of(group);
-            if let Some(connection) = context.connection(&connection_of(group))
-                && connection.note_group(&key, None)
-            {
+            if let Some(connection) = context.connection(&connection_of(group)) {
+                connection.note_group(&key, None);
                 context.recount(&connection.key);
             }
             context.forget_group(&group.uid().unwrap_or_default());
@@ -378,17 +379,30 @@ async fn namespaces(
     let mut watch = std::pin::pin!(watch);
     while let Some(namespace) = watch.next().await {
         let Ok(namespace) = namespace else { continue };
-        let labels = namespace.labels().clone();
-        if seen
-            .insert(namespace.name_any(), labels.clone())
-            .is_none_or(|old| old != labels)
-        {
+        let name = namespace.name_any();
+        let (labels, ends) = (namespace.labels().clone(), scope::ends(&namespace));
+        let before = seen.insert(name.clone(), (labels.clone(), ends));
+        if ends && before.as_ref().is_none_or(|(_, ended)| !ended) {
+            context.wake_namespace(&name);
+        }
+        if before.is_none_or(|(old, _)| old != labels) {
             // Labels decide who may use a connection by selector, and so who claims a person.
-            let name = namespace.name_any();
             context.wake_users(context.index(|index| index.touched_by_namespace(&name)));
             context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
         }
     }
+}
+
+/// Watches whether our kinds end.
+async fn kinds(context: Arc<Context>) {
+    let users = scope::watch_kind::<ScimUser>(&context, || {
+        context.wake_users(context.index(|index| index.all()));
+    });
+    let groups = scope::watch_kind::<ScimGroup>(&context, || {
+        context.wake_groups(context.groups_index(|index| index.all()));
+    });
+    let connections = scope::watch_kind::<ScimConnection>(&context, || context.wake_connections());
+    futures::future::join3(users, groups, connections).await;
 }
 
 async fn recounts(

@@ -20,7 +20,7 @@ use crate::controller::report::{self, Report};
 use crate::controller::{connection, farewell, finalizer, guard};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
-use crate::domain::guard::{Answer, Deprovisioning};
+use crate::domain::guard::{Answer, Deprovisioning, Scope};
 use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
@@ -281,13 +281,17 @@ async fn step(
             "the listing of the backend is not complete; creating now could make a second account",
         ));
     }
+    if matches!(plan, Plan::Create) && pass.before.id.is_some() && connection.loss().blocks() {
+        return Ok(Applied::Waiting(guard::LOST));
+    }
     if plan.archives() {
-        match guard::ask(pass, connection, Deprovisioning::Archive) {
+        match guard::ask(pass, connection, Deprovisioning::Archive, Scope::Alone) {
             Answer::Go => {}
             Answer::Wait => return Ok(Applied::Later),
-            Answer::Held => {
+            answer @ (Answer::Held | Answer::Halted) => {
                 let plan = plan.status(&valid.desired);
-                return Ok(Applied::Held { plan });
+                let why = guard::why(answer);
+                return Ok(Applied::Held { plan, why });
             }
         }
     }

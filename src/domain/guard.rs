@@ -18,6 +18,18 @@ pub enum Deprovisioning {
     Delete,
 }
 
+/// What is deleted along with a person's resource. A namespace or a kind that ends is nobody leaving.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing.
+    #[default]
+    Alone,
+    /// The namespace: counted and held as others are.
+    Namespace,
+    /// The kind itself: always held.
+    Kind,
+}
+
 /// One person who would be deprovisioned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Case {
@@ -69,6 +81,8 @@ pub enum Answer {
     Wait,
     /// A person has to approve.
     Held,
+    /// Nobody may go at the moment, see [`Guard::halt`].
+    Halted,
 }
 
 /// What waits for approval.
@@ -108,6 +122,7 @@ enum State {
 #[derive(Debug)]
 struct Entry {
     case: Case,
+    scope: Scope,
     state: State,
     /// Whether it was told what was decided.
     told: bool,
@@ -127,6 +142,7 @@ pub struct Guard {
     cases: HashMap<String, Entry>,
     approved: Option<String>,
     resuming: Option<Resuming>,
+    halted: bool,
 }
 
 impl Guard {
@@ -143,29 +159,59 @@ impl Guard {
         self.resuming = held.map(|hash| Resuming { hash, until: None });
     }
 
+    /// Lets nobody go, whatever was granted, until it is called again: what is known of the backend is
+    /// not to be relied on. Returns whom that concerns when it ends.
+    pub fn halt(&mut self, halted: bool) -> Vec<Case> {
+        let ends = self.halted && !halted;
+        self.halted = halted;
+        let cases = self.cases.values().filter(|_| ends);
+        cases.map(|entry| entry.case.clone()).collect()
+    }
+
+    /// How many wait for a halt to end.
+    pub fn waiting(&self) -> usize {
+        let of = |entry: &&Entry| entry.state != State::Held;
+        self.cases
+            .values()
+            .filter(of)
+            .filter(|_| self.halted)
+            .count()
+    }
+
     /// Whether a person may be deprovisioned now.
-    pub fn ask(&mut self, case: &Case) -> Answer {
-        match self.cases.get(&case.uid) {
-            Some(entry) if entry.case == *case => match entry.state {
-                State::Granted => Answer::Go,
-                State::Held => Answer::Held,
-                State::Waiting | State::Reserved => Answer::Wait,
-            },
-            _ => {
-                let entry = Entry {
-                    case: case.clone(),
-                    state: State::Waiting,
-                    told: false,
-                };
-                self.cases.insert(case.uid.clone(), entry);
-                Answer::Wait
-            }
+    pub fn ask(&mut self, case: &Case, scope: Scope) -> Answer {
+        let halted = self.halted;
+        let new = || Entry {
+            case: case.clone(),
+            scope,
+            state: State::Waiting,
+            told: false,
+        };
+        let entry = self.cases.entry(case.uid.clone()).or_insert_with(new);
+        if entry.case != *case {
+            *entry = new();
+        }
+        entry.scope = scope;
+        match entry.state {
+            State::Held => Answer::Held,
+            _ if halted => Answer::Halted,
+            State::Granted => Answer::Go,
+            State::Waiting | State::Reserved => Answer::Wait,
         }
     }
 
-    /// Decides on those who wait: granted as far as the window allows, else held.
-    pub fn decide(&mut self, limit: Limit, provisioned: u32, now: i64) {
+    /// Whether anybody waits for a decision.
+    pub fn is_asked(&self) -> bool {
+        !self.halted && self.cases.values().any(|e| e.state == State::Waiting)
+    }
+
+    /// Decides on those who wait: granted as far as the window allows, else held. While their kind
+    /// itself is being deleted, everybody is held.
+    pub fn decide(&mut self, limit: Limit, provisioned: u32, now: i64, kind_ends: bool) {
         self.roll(limit, now);
+        if self.halted {
+            return;
+        }
         let spent: u32 = self.spent.values().sum();
         // Who went within the window was provisioned when it began: the share is one of all. Who is
         // under way is provisioned still.
@@ -183,7 +229,10 @@ impl Guard {
             .collect();
         waiting.sort_by(|a, b| a.case.cmp(&b.case));
         for entry in waiting {
-            if left > 0 {
+            if kind_ends {
+                entry.scope = Scope::Kind;
+            }
+            if left > 0 && entry.scope != Scope::Kind {
                 left -= 1;
                 let at = now.div_euclid(limit.bucket()).saturating_add(1);
                 let at = at.saturating_mul(limit.bucket());
@@ -274,6 +323,18 @@ impl Guard {
     /// Whether the plan is not whole yet after a restart: what status said before still holds.
     pub fn is_resuming(&self) -> bool {
         self.resuming.is_some()
+    }
+
+    /// Whether everybody who is held is so because a namespace or a kind ends.
+    pub fn only_scopes_end(&self) -> bool {
+        let held = self.cases.values().filter(|e| e.state == State::Held);
+        let (all, of_scopes) = held.fold((0, 0), |(all, of_scopes), entry| {
+            (
+                all + 1,
+                of_scopes + usize::from(entry.scope != Scope::Alone),
+            )
+        });
+        all > 0 && all == of_scopes
     }
 
     /// What waits for approval.

@@ -10,6 +10,7 @@ pub mod group;
 pub mod guard;
 pub mod identity;
 pub mod leaver;
+pub mod loss;
 pub mod names;
 pub mod observed;
 pub mod plan;

@@ -2,6 +2,7 @@
 //! binary under the chart's ServiceAccount, a SCIM backend behind a recording proxy.
 #![allow(dead_code)] // Each test binary uses its own part.
 
+pub mod company;
 pub mod groups;
 pub mod relay;
 

@@ -10,6 +10,7 @@ use crate::controller::group::members::{self, Declared};
 use crate::controller::group::side::Listed;
 use crate::controller::group::write::{Work, chunk_size};
 use crate::controller::group::{Pass, observe, report};
+use crate::controller::guard;
 use crate::controller::live::{Connection, Ready};
 use crate::directory::ExternalIdEcho;
 use crate::domain::group::{
@@ -173,6 +174,9 @@ pub async fn step(
         GroupPlan::Create if !connection.groups_of(ready).complete() => Ok(Applied::Waiting(
             "the listing of the backend's groups is not complete; creating now could make a second one".into(),
         )),
+        GroupPlan::Create if pass.before.id.is_some() && connection.loss().blocks() => {
+            Ok(Applied::Waiting(guard::LOST.into()))
+        }
         GroupPlan::Create => create(pass, connection, ready, desired, written).await,
         GroupPlan::Update { .. } if !ready.patch => Ok(Applied::Unsupported(
             "the backend offers no PATCH, and a group is never replaced whole",

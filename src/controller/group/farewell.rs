@@ -9,11 +9,13 @@ use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
-use crate::controller::finalizer;
+use crate::controller::finalizer::{self, Word};
 use crate::controller::group::side::Listed;
 use crate::controller::group::{Pass, act, observe, report};
+use crate::controller::guard;
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
+use crate::controller::scope;
 use crate::domain::group::{GroupFarewell, ObservedGroup, farewell_group};
 use crate::domain::identity::is_orphaned;
 use crate::domain::leaver::{Leaver, Traces, leaver};
@@ -30,21 +32,39 @@ pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Ac
     if !group.finalizers().iter().any(|f| f == FINALIZER) {
         return Ok(Action::await_change());
     }
+    let ending = scope::of(pass.context, group);
     let abandoned = group.annotations().get(ANNOTATION_ABANDON);
     if abandoned.is_some_and(|value| value == "true") {
         let why = "released by annotation; the group was left as it is";
-        return release(pass, connection, "Abandoned", why).await;
+        return release(pass, connection, Word::done("Abandoned", why)).await;
     }
+    // Nobody decided that a group goes whose namespace or kind goes, unless the spec says so.
+    let by_default = pass.before.adopted || ending.is_some();
     let retained = group
         .spec
         .deletion_policy
-        .map_or(pass.before.adopted, |policy| {
-            policy == GroupDeletionPolicy::Retain
-        });
+        .map_or(by_default, |policy| policy == GroupDeletionPolicy::Retain);
     if retained {
-        let why = "deletionPolicy Retain: the group was left as it is";
-        return release(pass, connection, "Retained", why).await;
+        let why = if group.spec.deletion_policy.is_none() && ending.is_some() {
+            "its namespace or its kind is being deleted: the group was left as it is, since spec.deletionPolicy does not say Delete"
+        } else {
+            "deletionPolicy Retain: the group was left as it is"
+        };
+        return release(pass, connection, Word::done("Retained", why)).await;
     }
+    let Some(ending) = ending else {
+        return part_by(pass, connection).await;
+    };
+    if ending.left.is_zero() {
+        let why = "the group was left as it is: its namespace or its kind is being deleted, and it could not be deleted in time";
+        return release(pass, connection, Word::undone(why)).await;
+    }
+    let action = part_by(pass, connection).await?;
+    Ok(ending.at_the_latest(action))
+}
+
+async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Action, kube::Error> {
+    let group = pass.group;
     let wait = async |reason: Reason, why: &str| {
         report::write(pass, connection, Report::waiting(pass, reason, why)).await?;
         Ok(Action::await_change())
@@ -96,6 +116,12 @@ async fn carry_out(
         }
         Err(error) => return failed(pass, connection, ready, &error).await,
     };
+    if found.is_none() && pass.before.id.is_some() && connection.loss().blocks() {
+        let mut report = Report::waiting(pass, Reason::DeprovisioningHeld, guard::LOST);
+        report.retry_on_listing = true;
+        report::write(pass, Some(connection), report).await?;
+        return Ok(Action::await_change());
+    }
     let plan = farewell_group(pass.group.spec.deletion_policy, pass.before.adopted, found);
     let (result, reason, note) = match plan {
         GroupFarewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
@@ -106,7 +132,9 @@ async fn carry_out(
         }
     };
     match result {
-        Ok(()) | Err(ScimError::NotFound) => release(pass, Some(connection), reason, note).await,
+        Ok(()) | Err(ScimError::NotFound) => {
+            release(pass, Some(connection), Word::done(reason, note)).await
+        }
         Err(error) => failed(pass, connection, ready, &error).await,
     }
 }
@@ -172,15 +200,13 @@ async fn failed(
 async fn release(
     pass: &Pass<'_>,
     connection: Option<&Connection>,
-    reason: &str,
-    note: &str,
+    word: Word<'_>,
 ) -> Result<Action, kube::Error> {
-    if !finalizer::let_go(pass.context, pass.group, reason, note).await? {
+    if !finalizer::let_go(pass.context, pass.group, word).await? {
         return Ok(Action::requeue(Duration::from_millis(100)));
     }
-    if let Some(connection) = connection
-        && connection.note_group(&pass.key, None)
-    {
+    if let Some(connection) = connection {
+        connection.note_group(&pass.key, None);
         pass.context.recount(&connection.key);
     }
     pass.context.forget_group(&pass.uid);

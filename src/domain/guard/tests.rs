@@ -20,12 +20,12 @@ fn case(number: u32) -> Case {
 /// Everybody asks, it is decided and written down; how many may go.
 fn round(guard: &mut Guard, cases: impl Iterator<Item = u32> + Clone, all: u32, now: i64) -> usize {
     cases.clone().for_each(|number| {
-        guard.ask(&case(number));
+        guard.ask(&case(number), Scope::Alone);
     });
-    guard.decide(LIMIT, all, now);
+    guard.decide(LIMIT, all, now, false);
     guard.persisted();
     cases
-        .filter(|number| guard.ask(&case(*number)) == Answer::Go)
+        .filter(|number| guard.ask(&case(*number), Scope::Alone) == Answer::Go)
         .count()
 }
 
@@ -70,27 +70,27 @@ fn sixty_of_a_hundred_are_held_but_for_what_the_window_allows() {
     let plan = guard.plan().unwrap();
     assert_eq!((plan.count, plan.first.len()), (50, 10));
     assert_eq!(plan.first[0], "team/user-010");
-    assert_eq!(guard.ask(&case(59)), Answer::Held);
+    assert_eq!(guard.ask(&case(59), Scope::Alone), Answer::Held);
 }
 
 #[test]
 fn nothing_goes_before_it_is_written_down() {
     let mut guard = Guard::default();
-    assert_eq!(guard.ask(&case(1)), Answer::Wait);
-    guard.decide(LIMIT, 100, 1_000_000);
+    assert_eq!(guard.ask(&case(1), Scope::Alone), Answer::Wait);
+    guard.decide(LIMIT, 100, 1_000_000, false);
     assert_eq!(
-        guard.ask(&case(1)),
+        guard.ask(&case(1), Scope::Alone),
         Answer::Wait,
         "spent, not yet persisted"
     );
     assert_eq!(guard.persisted(), [case(1)]);
-    assert_eq!(guard.ask(&case(1)), Answer::Go);
+    assert_eq!(guard.ask(&case(1), Scope::Alone), Answer::Go);
     assert_eq!(
-        guard.ask(&case(1)),
+        guard.ask(&case(1), Scope::Alone),
         Answer::Go,
         "a failed request is tried again for nothing"
     );
-    guard.decide(LIMIT, 100, 1_000_001);
+    guard.decide(LIMIT, 100, 1_000_001, false);
     assert_eq!(
         guard.spent().map(|(_, count)| count).sum::<u32>(),
         1,
@@ -124,9 +124,9 @@ fn the_window_rolls_and_survives_a_restart() {
 fn what_is_held_stays_so_when_the_window_is_over() {
     let mut guard = Guard::default();
     assert_eq!(round(&mut guard, 0..60, 100, 1_000_000), 10);
-    guard.decide(LIMIT, 90, 2_000_000);
+    guard.decide(LIMIT, 90, 2_000_000, false);
     assert_eq!(
-        guard.ask(&case(59)),
+        guard.ask(&case(59), Scope::Alone),
         Answer::Held,
         "a person is asked, not waited out"
     );
@@ -143,9 +143,16 @@ fn an_approval_releases_its_own_plan_and_no_other() {
     assert_eq!(guard.approve(Some(&seen)), 0, "not what was looked at");
     assert_eq!(guard.approve(Some(&now)), 51);
     assert!(guard.persisted().len() >= 51, "all are told");
-    assert_eq!((guard.ask(&case(60)), guard.plan()), (Answer::Go, None));
+    assert_eq!(
+        (guard.ask(&case(60), Scope::Alone), guard.plan()),
+        (Answer::Go, None)
+    );
     round(&mut guard, 61..70, 39, 1_000_002);
-    assert_eq!(guard.ask(&case(65)), Answer::Held, "the next plan");
+    assert_eq!(
+        guard.ask(&case(65), Scope::Alone),
+        Answer::Held,
+        "the next plan"
+    );
     assert_eq!(guard.approve(Some(&now)), 0);
 }
 
@@ -160,7 +167,7 @@ fn whoever_stays_after_all_is_in_no_plan() {
         ..case(58)
     };
     assert_eq!(
-        guard.ask(&delete),
+        guard.ask(&delete, Scope::Alone),
         Answer::Wait,
         "another action is another case"
     );
@@ -214,9 +221,9 @@ fn an_approval_works_once_and_is_remembered() {
     };
     let ask = |guard: &mut Guard, now: i64| {
         (0..3).for_each(|number| {
-            guard.ask(&case(number));
+            guard.ask(&case(number), Scope::Alone);
         });
-        guard.decide(nobody, 100, now);
+        guard.decide(nobody, 100, now, false);
         guard.persisted();
     };
     let mut guard = Guard::default();
@@ -248,13 +255,13 @@ fn who_is_under_way_makes_no_room_for_others() {
     let mut guard = Guard::default();
     for stroke in [0..60, 60..90] {
         stroke.for_each(|number| {
-            guard.ask(&case(number));
+            guard.ask(&case(number), Scope::Alone);
         });
         // None of them was carried out yet: the backend still has a hundred.
-        guard.decide(half, 100, 1_000_000);
+        guard.decide(half, 100, 1_000_000, false);
         guard.persisted();
     }
-    let granted = (0..90).filter(|number| guard.ask(&case(*number)) == Answer::Go);
+    let granted = (0..90).filter(|number| guard.ask(&case(*number), Scope::Alone) == Answer::Go);
     assert_eq!(granted.count(), 50);
 }
 
@@ -266,7 +273,7 @@ fn what_is_written_down_stays_short_and_no_clock_blocks_for_ever() {
         spent: every_second,
         ..Remembered::default()
     });
-    guard.decide(LIMIT, 100, 1_000_500);
+    guard.decide(LIMIT, 100, 1_000_500, false);
     assert!(guard.spent().count() <= BUCKETS);
     assert_eq!(
         guard.spent().map(|(_, count)| count).sum::<u32>(),
@@ -290,4 +297,33 @@ fn whoever_is_gone_is_in_no_plan() {
     round(&mut guard, 0..60, 100, 1_000_000);
     guard.keep(|case| case.name != "user-059");
     assert_eq!(guard.plan().map(|plan| plan.count), Some(49));
+}
+
+#[test]
+fn a_kind_that_ends_and_a_backend_not_to_be_relied_on_let_nobody_go() {
+    let mut guard = Guard::default();
+    guard.ask(&case(1), Scope::Alone);
+    guard.decide(LIMIT, 100, 1_000_000, true);
+    guard.persisted();
+    assert_eq!(guard.ask(&case(1), Scope::Kind), Answer::Held);
+    assert!(guard.only_scopes_end());
+
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..2, 100, 1_000_000), 2);
+    assert_eq!(guard.halt(true), []);
+    assert_eq!(
+        guard.ask(&case(1), Scope::Alone),
+        Answer::Halted,
+        "even what was granted"
+    );
+    assert_eq!(guard.ask(&case(2), Scope::Alone), Answer::Halted);
+    guard.decide(LIMIT, 100, 1_000_001, false);
+    assert_eq!((guard.waiting(), guard.plan()), (3, None));
+    assert_eq!(guard.halt(false).len(), 3, "all of them look again");
+    guard.decide(LIMIT, 100, 1_000_002, false);
+    guard.persisted();
+    for number in 0..3 {
+        assert_eq!(guard.ask(&case(number), Scope::Alone), Answer::Go);
+    }
+    assert!(!guard.only_scopes_end(), "nobody is held at all");
 }

@@ -1,0 +1,103 @@
+//! A ScimConnection that is deleted stays until nothing of it is left to do: its users could not be
+//! deprovisioned without it. The finalizer is looked at before any client (R11, R12).
+
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::connection::Mode;
+use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimConnection};
+use crate::controller::context::Context;
+use crate::controller::finalizer::{self, Ensured, Word};
+use crate::controller::index::Key;
+use crate::controller::scope::{self, Ending};
+use crate::domain::conditions::Verdict;
+
+/// Whether a connection goes.
+pub enum End {
+    /// It is not deleted.
+    NotAsked,
+    /// It goes, or has to be looked at again: this run is over.
+    Over(Action),
+    /// It stays for now, and works on.
+    Stays(Stays),
+}
+
+/// Why a deleted connection stays, and how long at most.
+pub struct Stays {
+    /// For the condition `DeprovisioningHeld`.
+    pub verdict: Verdict,
+    /// The end that it holds up, if any.
+    pub ending: Option<Ending>,
+}
+
+/// Puts the finalizer on where the connection may write, or lets a deleted one go.
+///
+/// # Errors
+/// When the API server does not take the patch.
+pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kube::Error> {
+    let again = || End::Over(Action::requeue(std::time::Duration::from_millis(50)));
+    if object.metadata.deletion_timestamp.is_none() {
+        let writes = object.spec.mode == Mode::Enforce && !object.spec.suspend;
+        let raced = writes && finalizer::ensure(&context.client, object).await? == Ensured::Raced;
+        return Ok(if raced { again() } else { End::NotAsked });
+    }
+    if !object.finalizers().iter().any(|f| f == FINALIZER) {
+        return Ok(End::Over(Action::await_change()));
+    }
+    let needed = needed_by(context, &Key::of(object));
+    let annotation = object.annotations().get(ANNOTATION_ABANDON);
+    let ending = scope::of(context, object);
+    let waited = ending.is_some_and(|ending| ending.left.is_zero());
+    let word = if needed == 0 {
+        Word::done("Released", "nothing is left that needs this connection")
+    } else if annotation.is_some_and(|value| value == "true") {
+        Word::done(
+            "Abandoned",
+            "released by annotation; its users and groups can reach their backend no more",
+        )
+    } else if waited {
+        Word::undone(
+            "its namespace or its kind is being deleted; users and groups elsewhere can reach their backend no more",
+        )
+    } else {
+        let why = format!(
+            "deletion waits: {needed} users and groups need this connection; delete them, or let it go by the annotation {ANNOTATION_ABANDON}=true, which leaves their accounts as they are"
+        );
+        let verdict = Verdict::yes(C::DeprovisioningHeld, Reason::ScopeTerminating, why);
+        return Ok(End::Stays(Stays { verdict, ending }));
+    };
+    let gone = finalizer::let_go(context, object, word).await?;
+    if gone {
+        context.ends.forget(&object.uid().unwrap_or_default());
+    }
+    Ok(if gone {
+        End::Over(Action::await_change())
+    } else {
+        again()
+    })
+}
+
+/// How many users and groups have something at the backend, or may have.
+fn needed_by(context: &Context, connection: &Key) -> usize {
+    fn bound(finalizers: &[String]) -> bool {
+        finalizers.iter().any(|f| f == FINALIZER)
+    }
+    let of = |key: &Key| (key.name.clone(), key.namespace.clone());
+    let users = context.index(|index| index.members_of(connection));
+    let users = users.iter().filter(|key| {
+        let (name, namespace) = of(key);
+        let found = context.users.get(&ObjectRef::new(&name).within(&namespace));
+        found.is_some_and(|user| bound(user.finalizers()))
+    });
+    let groups = context.groups_index(|index| index.groups_of(connection));
+    let groups = groups.iter().filter(|key| {
+        let (name, namespace) = of(key);
+        let found = context
+            .groups
+            .get(&ObjectRef::new(&name).within(&namespace));
+        found.is_some_and(|group| bound(group.finalizers()))
+    });
+    users.count() + groups.count()
+}
