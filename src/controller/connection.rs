@@ -22,6 +22,7 @@ use crate::controller::live::{Connection, Phase, Ready, Woken};
 use crate::controller::memory::Memory;
 use crate::controller::status::Wrote;
 use crate::controller::{guard, loss};
+use crate::domain::circuit::FORGOTTEN;
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::profile::Profile;
@@ -31,7 +32,11 @@ use crate::scim::{
 };
 
 const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 3600);
+/// The longest pause before something that waits for a person is looked at again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The same for what passes by itself: an outage that is over is to be noticed soon, and one request in
+/// so long is nothing to a backend that comes up.
+const LONGEST_OUTAGE_WAIT: Duration = Duration::from_secs(15);
 
 /// Why a run ended early: the conditions that say so.
 pub type Trouble = Vec<Verdict>;
@@ -120,6 +125,11 @@ pub async fn reconcile(
         .map(|t| t.saturating_duration_since(Instant::now()))
         .filter(|w| !w.is_zero());
     let outcome = match (wait, memory.failing_with.clone()) {
+        _ if connection.take_trip() => {
+            memory.failures = connection.opened();
+            memory.not_before = Some(Instant::now() + pause(memory.failures, Reason::CircuitOpen));
+            Err(circuit_open())
+        }
         // Woken for the counts while waiting: the backend is not asked before its time.
         (Some(_), Some(trouble))
             if !asked && !spec_changed && !inputs_changed(&object, &context, &memory).await =>
@@ -136,16 +146,10 @@ pub async fn reconcile(
                 // Given up on the way, for a new spec or token, or because the operator stops.
                 return Ok(Action::requeue(Duration::from_millis(20)));
             }
-            if outcome.is_err() {
+            if let Err(trouble) = &outcome {
                 memory.failures += 1;
-                memory.not_before = Some(
-                    Instant::now()
-                        + crate::domain::retry::backoff(
-                            memory.failures - 1,
-                            LONGEST_WAIT,
-                            jitter(),
-                        ),
-                );
+                let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
+                memory.not_before = Some(Instant::now() + pause(memory.failures, reason));
             }
             outcome
         }
@@ -154,6 +158,7 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     memory.answered = request;
+    let on_trial = outcome.is_ok() && connection.opened() > 0;
     let action = match &outcome {
         Ok(wake) => {
             memory.failures = 0;
@@ -166,6 +171,10 @@ pub async fn reconcile(
                 && context.has_groups(&key)
             {
                 wait = wait.min(at.saturating_duration_since(Instant::now()));
+            }
+            if on_trial {
+                // When nobody is left to try, that is over as well.
+                wait = wait.min(FORGOTTEN + Duration::from_secs(1));
             }
             Action::requeue(wait.max(Duration::from_millis(200)))
         }
@@ -187,7 +196,9 @@ pub async fn reconcile(
     if outcome.is_ok() {
         guard::decide(&object, &context, &connection, memory.counted).await;
     }
+    let trial = circuit_open();
     let run = match &outcome {
+        Ok(_) if on_trial => Run::Down(&trial),
         Ok(_) => Run::Up,
         Err(trouble) => Run::Down(trouble),
     };
@@ -353,6 +364,23 @@ async fn bring_up(
         wake.extend(context.everyone_of(&connection.key));
     }
     Ok(wake)
+}
+
+/// How long to wait after so many failures.
+fn pause(failures: u32, reason: Reason) -> Duration {
+    let passes = matches!(reason, Reason::Unreachable | Reason::CircuitOpen);
+    let longest = if passes {
+        LONGEST_OUTAGE_WAIT
+    } else {
+        LONGEST_WAIT
+    };
+    crate::domain::retry::backoff(failures.saturating_sub(1), longest, jitter())
+}
+
+/// Many writes in a row failed, though the backend can be listed.
+fn circuit_open() -> Trouble {
+    let why = "requests of many resources fail one after the other although the backend can be listed; they are held back, and a few are tried from time to time";
+    vec![Verdict::no(C::Reachable, Reason::CircuitOpen, why)]
 }
 
 /// The conditions that an error of the whole connection means.

@@ -288,6 +288,7 @@ async fn farewell_failed(
     if error.class() == ErrorClass::Closed {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
+    outcome::count_failure(pass.context, connection, &pass.uid, error);
     if outcome::is_the_connections(error) {
         if !connection.serves(ready) {
             return Ok(Action::requeue(Duration::from_millis(50)));

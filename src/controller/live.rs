@@ -1,15 +1,19 @@
 //! The running side of one ScimConnection: its client, its directory, and whether it can be used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::api::conditions::Reason;
 use crate::api::connection::ScimConnectionSpec;
 use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
 use crate::controller::memory::Memory;
+pub use crate::controller::outcomes::{GroupOutcome, Outcome, State, Woken};
+use crate::controller::slots::Slots;
 use crate::directory::{Groups, Users};
+use crate::domain::circuit::Circuit;
 use crate::domain::guard::Guard;
 use crate::domain::loss::Loss;
 use crate::domain::profile::Profile;
@@ -46,77 +50,6 @@ pub struct Ready {
     pub etag: bool,
 }
 
-/// How a user came out, for the connection's counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Which count it belongs to.
-    pub state: State,
-    /// The account's id, when there is one.
-    pub id: Option<String>,
-    /// The account is archived.
-    pub archived: bool,
-    /// A change at the backend may settle it.
-    pub retry_on_listing: bool,
-    /// The backend keeps an account active, or archived, against what it was told.
-    pub retry_soon: bool,
-}
-
-/// The states that are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// In step.
-    InStep,
-    /// A rule is broken.
-    Invalid,
-    /// Everything else.
-    Failing,
-}
-
-/// Those who wait for something, or whom something concerns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Woken {
-    /// Users.
-    pub users: HashSet<Key>,
-    /// Groups.
-    pub groups: HashSet<Key>,
-}
-
-impl Woken {
-    /// Some users, and no group.
-    pub fn users(keys: HashSet<Key>) -> Self {
-        Self {
-            users: keys,
-            groups: HashSet::new(),
-        }
-    }
-
-    /// Some groups, and no user.
-    pub fn groups(keys: HashSet<Key>) -> Self {
-        Self {
-            users: HashSet::new(),
-            groups: keys,
-        }
-    }
-
-    /// Adds others.
-    pub fn extend(&mut self, others: Self) {
-        let Self { users, groups } = others;
-        self.users.extend(users);
-        self.groups.extend(groups);
-    }
-}
-
-/// How a group came out, for the connection's counts and for whoever listens to the backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupOutcome {
-    /// Which count it belongs to.
-    pub state: State,
-    /// The group's id, when there is one.
-    pub id: Option<String>,
-    /// A change at the backend may settle it.
-    pub retry_on_listing: bool,
-}
-
 /// The running side of one ScimConnection.
 pub struct Connection {
     /// Its namespace and name.
@@ -131,6 +64,10 @@ pub struct Connection {
     groups: GroupSide,
     guard: Mutex<Guard>,
     loss: Mutex<Loss>,
+    circuit: Mutex<Circuit>,
+    /// What the times of the circuit are counted from.
+    begun: Instant,
+    tripped: AtomicBool,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     holders: Mutex<HashMap<String, Key>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
@@ -139,6 +76,10 @@ pub struct Connection {
     waiting_for_listing: Mutex<Woken>,
     doubtful_creates: Mutex<HashMap<String, (u64, String)>>,
     pilot: tokio::sync::Mutex<()>,
+    /// Users that are worked on at once.
+    pub user_slots: Slots,
+    /// Groups that are worked on at once.
+    pub group_slots: Slots,
     suspect: Mutex<bool>,
     allowed: Mutex<Option<ScimConnectionSpec>>,
     /// Held by the connection's reconciler while it runs.
@@ -163,6 +104,9 @@ impl Connection {
             groups: GroupSide::default(),
             guard: Mutex::default(),
             loss: Mutex::default(),
+            circuit: Mutex::default(),
+            begun: Instant::now(),
+            tripped: AtomicBool::new(false),
             outcomes: Mutex::default(),
             holders: Mutex::default(),
             group_outcomes: Mutex::default(),
@@ -170,6 +114,8 @@ impl Connection {
             waiting_for_listing: Mutex::default(),
             doubtful_creates: Mutex::default(),
             pilot: tokio::sync::Mutex::default(),
+            user_slots: Slots::default(),
+            group_slots: Slots::default(),
             suspect: Mutex::new(false),
             allowed: Mutex::new(None),
             memory: tokio::sync::Mutex::default(),
@@ -306,6 +252,32 @@ impl Connection {
     /// What of ours the backend lacks; never across an await.
     pub fn loss(&self) -> MutexGuard<'_, Loss> {
         lock(&self.loss)
+    }
+
+    /// A write of this object failed in a way that may pass; true when that is too many in a row:
+    /// whoever waits in line is sent away, and the connection's reconciler says when to try again.
+    pub fn failed_for(&self, uid: &str) -> bool {
+        let opens = lock(&self.circuit).failed(uid, self.begun.elapsed());
+        if opens {
+            self.tripped.store(true, Ordering::Release);
+            self.hold();
+        }
+        opens
+    }
+
+    /// The backend did what it was told, or said why not; true when that is news.
+    pub fn worked(&self) -> bool {
+        lock(&self.circuit).worked()
+    }
+
+    /// Whether the circuit was opened since last asked.
+    pub fn take_trip(&self) -> bool {
+        self.tripped.swap(false, Ordering::AcqRel)
+    }
+
+    /// How often the circuit was opened since anything worked.
+    pub fn opened(&self) -> u32 {
+        lock(&self.circuit).opened(self.begun.elapsed())
     }
 
     /// What is known of the backend's groups.

@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
+use crate::controller::context::Context;
 use crate::controller::events::Said;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
@@ -136,6 +137,9 @@ pub async fn applied(
                 respelled,
             };
             let report = done(pass, end, accepted, done_by);
+            if reason != Reason::UpToDate && connection.worked() {
+                pass.context.recount(&connection.key);
+            }
             // Not archived as told, or not reactivated: tried again soon, not at the next listing only.
             let retry = report.outcome.retry_soon;
             if !retry {
@@ -393,12 +397,31 @@ pub fn is_the_connections(error: &ScimError) -> bool {
     )
 }
 
+/// What a failed request says about the backend, for the circuit of its connection.
+pub fn count_failure(context: &Context, connection: &Connection, uid: &str, error: &ScimError) {
+    let news = match error.class() {
+        ErrorClass::Transient | ErrorClass::Unreachable => connection.failed_for(uid),
+        // An answer that means something.
+        ErrorClass::Conflict | ErrorClass::Rejected | ErrorClass::Unsupported => {
+            connection.worked()
+        }
+        ErrorClass::Closed
+        | ErrorClass::Authentication
+        | ErrorClass::RateLimited
+        | ErrorClass::Gone => false,
+    };
+    if news {
+        context.wake_connection(&connection.key);
+    }
+}
+
 async fn failed(
     pass: &Pass<'_>,
     connection: &Connection,
     accepted: Verdict,
     error: &ScimError,
 ) -> Result<Action, kube::Error> {
+    count_failure(pass.context, connection, &pass.uid, error);
     let message = error.to_string();
     let told = |reason: Reason, outlook: Outlook, ready: Reason, message: &str| {
         let synced = Verdict::no(C::Synced, reason, message);

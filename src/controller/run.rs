@@ -23,12 +23,9 @@ use crate::controller::{connection, group, scope, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
-/// Reconciles of users at once. Each waits for its connection's own limiter, so that a connection
-/// that hangs holds back nobody else's (R25); the bound is against memory, not speed.
-const USERS_AT_ONCE: u16 = 2048;
-
-/// Reconciles of groups at once: bounded as users are.
-const GROUPS_AT_ONCE: u16 = 256;
+/// Reconciles at once: without a bound of its own, since each connection has one (`slots`). One bound for
+/// all would let a connection that hangs hold back everybody else's (R25).
+const AT_ONCE: u16 = 0;
 /// How long changes of members are gathered before their groups look.
 const GATHER: Duration = Duration::from_millis(250);
 
@@ -101,7 +98,7 @@ pub async fn run(
     );
     let user_known = user_store.clone();
     let users = Controller::for_stream(watch, user_store)
-        .with_config(Config::default().concurrency(USERS_AT_ONCE))
+        .with_config(Config::default().concurrency(AT_ONCE))
         .reconcile_on(users_woken)
         .graceful_shutdown_on(shutdown.clone())
         .run(user::reconcile, user::on_error, context.clone())
@@ -125,7 +122,7 @@ pub async fn run(
     );
     let group_known = group_store.clone();
     let groups = Controller::for_stream(watch, group_store)
-        .with_config(Config::default().concurrency(GROUPS_AT_ONCE))
+        .with_config(Config::default().concurrency(AT_ONCE))
         .reconcile_on(groups_woken)
         .graceful_shutdown_on(shutdown.clone())
         .run(group::reconcile, group::on_error, context.clone())

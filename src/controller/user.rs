@@ -56,9 +56,16 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         // All users are woken once it is known which connections there are.
         return Ok(Action::await_change());
     }
+    let key = Key::of(&*user);
+    let wake = |next: Key| context.wake_users([next]);
+    let line = connection.clone();
+    let slot = line.as_ref().map(|c| c.user_slots.take(&key, wake));
+    if matches!(slot, Some(None)) {
+        return Ok(Action::await_change());
+    }
     let spec = connection.as_ref().and_then(|c| c.spec());
     let pass = Pass {
-        key: Key::of(&*user),
+        key,
         uid: user.uid().unwrap_or_default(),
         before: context.user_statuses.last(&*user),
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),

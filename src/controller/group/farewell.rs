@@ -183,6 +183,7 @@ async fn failed(
     ready: &Ready,
     error: &ScimError,
 ) -> Result<Action, kube::Error> {
+    outcome::count_failure(pass.context, connection, &pass.uid, error);
     if outcome::is_the_connections(error) {
         if !connection.serves(ready) {
             return Ok(Action::requeue(Duration::from_millis(50)));

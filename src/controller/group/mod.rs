@@ -84,9 +84,16 @@ pub async fn reconcile(
         // A selector over half of the users would remove the other half.
         return Ok(Action::requeue(Duration::from_millis(200)));
     }
+    let key = Key::of(&*group);
+    let wake = |next: Key| context.wake_groups([next]);
+    let line = connection.clone();
+    let slot = line.as_ref().map(|c| c.group_slots.take(&key, wake));
+    if matches!(slot, Some(None)) {
+        return Ok(Action::await_change());
+    }
     let spec = connection.as_ref().and_then(|c| c.spec());
     let pass = Pass {
-        key: Key::of(&*group),
+        key,
         uid: group.uid().unwrap_or_default(),
         before: context.group_statuses.last(&*group),
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),

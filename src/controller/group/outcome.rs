@@ -35,6 +35,9 @@ pub async fn applied(
         Applied::Gathering => return Ok(Action::requeue(GATHERING)),
         Applied::Done { group, resolved } => {
             pass.context.settled(&pass.uid);
+            if written.progress() > 0 && connection.worked() {
+                pass.context.recount(&connection.key);
+            }
             let report = done(pass, connection, &group, &resolved, written);
             connection
                 .group_side()
@@ -206,6 +209,7 @@ enum Failure {
 }
 
 fn failed(pass: &Pass<'_>, connection: &Connection, error: &ScimError) -> Failure {
+    outcome::count_failure(pass.context, connection, &pass.uid, error);
     let message = error.to_string();
     let told = |reason: Reason, outlook: Outlook| {
         let synced = Verdict::no(C::Synced, reason, message.clone());

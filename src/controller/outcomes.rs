@@ -1,0 +1,76 @@
+//! How users and groups came out, for the counts of their connection, and whom something concerns.
+
+use std::collections::HashSet;
+
+use crate::controller::index::Key;
+
+/// How a user came out, for the connection's counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which count it belongs to.
+    pub state: State,
+    /// The account's id, when there is one.
+    pub id: Option<String>,
+    /// The account is archived.
+    pub archived: bool,
+    /// A change at the backend may settle it.
+    pub retry_on_listing: bool,
+    /// The backend keeps an account active, or archived, against what it was told.
+    pub retry_soon: bool,
+}
+
+/// The states that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In step.
+    InStep,
+    /// A rule is broken.
+    Invalid,
+    /// Everything else.
+    Failing,
+}
+
+/// Those who wait for something, or whom something concerns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Woken {
+    /// Users.
+    pub users: HashSet<Key>,
+    /// Groups.
+    pub groups: HashSet<Key>,
+}
+
+impl Woken {
+    /// Some users, and no group.
+    pub fn users(keys: HashSet<Key>) -> Self {
+        Self {
+            users: keys,
+            groups: HashSet::new(),
+        }
+    }
+
+    /// Some groups, and no user.
+    pub fn groups(keys: HashSet<Key>) -> Self {
+        Self {
+            users: HashSet::new(),
+            groups: keys,
+        }
+    }
+
+    /// Adds others.
+    pub fn extend(&mut self, others: Self) {
+        let Self { users, groups } = others;
+        self.users.extend(users);
+        self.groups.extend(groups);
+    }
+}
+
+/// How a group came out, for the connection's counts and for whoever listens to the backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOutcome {
+    /// Which count it belongs to.
+    pub state: State,
+    /// The group's id, when there is one.
+    pub id: Option<String>,
+    /// A change at the backend may settle it.
+    pub retry_on_listing: bool,
+}
