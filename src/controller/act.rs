@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::Reason;
+use crate::controller::index::Index;
 use crate::controller::live::{Connection, Ready};
 use crate::controller::observe::{self, LookUp};
 use crate::controller::report;
@@ -16,8 +17,11 @@ use crate::domain::identity::Identity;
 use crate::domain::names::{self, fold_name};
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
+use crate::domain::swap::{aside, steps_aside};
 use crate::domain::validate::{Desired, Valid};
 use crate::scim::{ErrorClass, Patch, PatchOp, ResourceKind, ScimError, ScimType};
+
+const SWAPPING: &str = "userNames of several ScimUsers go round in a circle: this account has a name aside until its own is free";
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -98,12 +102,7 @@ pub async fn apply(
             };
             match update(connection, ready, desired, &account, &changes).await {
                 Ok(after) => {
-                    if let Some(freed) = freed_name(&account, &after) {
-                        let waiting = pass
-                            .context
-                            .index(|index| index.claimants(&connection.key, freed));
-                        pass.context.wake_users(waiting);
-                    }
+                    wake_claimants(pass, connection, &account, &after);
                     Applied::Done {
                         differing: names_of(settled_changes(desired, &after, ready)),
                         account: after,
@@ -119,6 +118,9 @@ pub async fn apply(
                 Err(error) if is_stale(&error) && !pass.seen_stale.swap(true, Relaxed) => {
                     refresh(connection, ready, &account.id).await;
                     Applied::LookAgain
+                }
+                Err(error) if renames(&changes) && taken(&error) && swaps(pass, connection) => {
+                    step_aside(pass, connection, ready, desired, &account).await
                 }
                 Err(error) => {
                     // A PATCH is one whole: what is refused beside it must not keep a leaver in.
@@ -149,6 +151,54 @@ fn names_of(changes: Vec<Change>) -> Vec<String> {
 
 fn archives(change: &Change) -> bool {
     change.attribute == "active" && change.to == Some(Value::Bool(false))
+}
+
+fn renames(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.attribute == "userName")
+}
+
+/// Whether this user is the one that steps aside, of those whose names go round in a circle.
+fn swaps(pass: &Pass<'_>, connection: &Connection) -> bool {
+    steps_aside(&pass.key, |key| {
+        observe::holder_of_wanted(pass, connection, key)
+    })
+}
+
+/// Leaves the account's name to whoever wants it, before its own is free.
+async fn step_aside(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+    account: &Observed,
+) -> Applied {
+    let name = aside(&desired.user_name, &pass.uid);
+    let Some(attribute) = ready.profile.get("userName") else {
+        return Applied::Waiting(SWAPPING);
+    };
+    let change = Change {
+        attribute: "userName".into(),
+        path: attribute.path.clone(),
+        unseen: false,
+        to: Some(name.clone().into()),
+    };
+    let mut meanwhile = desired.clone();
+    meanwhile.user_name = name;
+    match update(connection, ready, &meanwhile, account, &[change]).await {
+        Ok(after) => {
+            wake_claimants(pass, connection, account, &after);
+            Applied::Waiting(SWAPPING)
+        }
+        Err(error) => Applied::Failed(error),
+    }
+}
+
+/// Wakes whoever wants the userName that a change has left to others.
+fn wake_claimants(pass: &Pass<'_>, connection: &Connection, before: &Observed, after: &Observed) {
+    if let Some(freed) = freed_name(before, after) {
+        let claimants = |index: &mut Index| index.claimants(&connection.key, freed);
+        pass.context.wake_users(pass.context.index(claimants));
+    }
 }
 
 /// The userName that a change has left to others.

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod observe;
 pub mod outcome;
 pub mod outcomes;
+pub mod readable;
 pub mod report;
 pub mod run;
 pub mod scope;

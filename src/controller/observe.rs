@@ -98,6 +98,19 @@ pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
     }
 }
 
+/// Whose account has the name that a user wants, where it is another account than its own.
+pub fn holder_of_wanted(pass: &Pass<'_>, connection: &Connection, key: &Key) -> Option<Key> {
+    let reference = ObjectRef::new(&key.name).within(&key.namespace);
+    let wanted = pass.context.users.get(&reference)?.spec.user_name.clone();
+    let accounts = connection.directory().by_name(&wanted);
+    let owners = accounts.iter().filter_map(|account| {
+        let holder = connection.holder_of(&account.id);
+        let recorded = || pass.context.index(|index| index.recorders_of(&account.id));
+        holder.or_else(|| recorded().into_iter().next())
+    });
+    owners.into_iter().find(|owner| owner != key)
+}
+
 /// Whether another user has that account.
 fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
     let holder = connection.holder_of(id);

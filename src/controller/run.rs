@@ -19,7 +19,7 @@ use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::{connection, group, scope, user};
+use crate::controller::{connection, group, readable, scope, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -81,21 +81,18 @@ pub async fn run(
     }
 
     let indexed = context.clone();
-    let watch = watcher(
-        Api::<ScimUser>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .modify(|user| user.managed_fields_mut().clear())
-    .inspect(move |event| index(&indexed, event))
-    .reflect(user_writer)
-    .touched_objects()
-    .predicate_filter(
-        predicates::generation
-            .combine(predicates::annotations)
-            .combine(user_lost_our_finalizer),
-        PredicateConfig::default(),
-    );
+    let watch = readable::watch::<ScimUser>(&client, user_store.clone())
+        .default_backoff()
+        .modify(|user| user.managed_fields_mut().clear())
+        .inspect(move |event| index(&indexed, event))
+        .reflect(user_writer)
+        .touched_objects()
+        .predicate_filter(
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(user_lost_our_finalizer),
+            PredicateConfig::default(),
+        );
     let user_known = user_store.clone();
     let users = Controller::for_stream(watch, user_store)
         .with_config(Config::default().concurrency(AT_ONCE))
@@ -105,21 +102,18 @@ pub async fn run(
         .for_each(|_| std::future::ready(()));
 
     let indexed = context.clone();
-    let watch = watcher(
-        Api::<ScimGroup>::all(client.clone()),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .modify(|group| group.managed_fields_mut().clear())
-    .inspect(move |event| index_group(&indexed, event))
-    .reflect(group_writer)
-    .touched_objects()
-    .predicate_filter(
-        predicates::generation
-            .combine(predicates::annotations)
-            .combine(group_lost_our_finalizer),
-        PredicateConfig::default(),
-    );
+    let watch = readable::watch::<ScimGroup>(&client, group_store.clone())
+        .default_backoff()
+        .modify(|group| group.managed_fields_mut().clear())
+        .inspect(move |event| index_group(&indexed, event))
+        .reflect(group_writer)
+        .touched_objects()
+        .predicate_filter(
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(group_lost_our_finalizer),
+            PredicateConfig::default(),
+        );
     let group_known = group_store.clone();
     let groups = Controller::for_stream(watch, group_store)
         .with_config(Config::default().concurrency(AT_ONCE))
@@ -131,42 +125,39 @@ pub async fn run(
     let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
     let mut listed = HashSet::new();
-    let watch = watcher(
-        Api::<ScimConnection>::all(client),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .modify(|connection| connection.managed_fields_mut().clear())
-    .inspect(move |event| match event {
-        Ok(watcher::Event::Delete(gone)) => forgetting.forget_connection(&Key::of(gone)),
-        Ok(watcher::Event::Init) => listed.clear(),
-        Ok(watcher::Event::InitApply(there)) => {
-            listed.insert(Key::of(there));
-            forgetting.connection_or_new(&Key::of(there));
-        }
-        Ok(watcher::Event::Apply(there)) => {
-            let connection = forgetting.connection_or_new(&Key::of(there));
-            if connection.spec().is_some_and(|old| old != there.spec) {
-                // At once, whatever its reconciler does: a listing may take an hour.
-                connection.hold();
+    let watch = readable::watch::<ScimConnection>(&client, store.clone())
+        .default_backoff()
+        .modify(|connection| connection.managed_fields_mut().clear())
+        .inspect(move |event| match event {
+            Ok(watcher::Event::Delete(gone)) => forgetting.forget_connection(&Key::of(gone)),
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(there)) => {
+                listed.insert(Key::of(there));
+                forgetting.connection_or_new(&Key::of(there));
             }
-        }
-        // What went while the watch was down sent no event.
-        Ok(watcher::Event::InitDone) => {
-            forgetting.keep_connections(&listed);
-            // A pass may have run on what the store had before this listing was whole.
-            listed
-                .iter()
-                .for_each(|key| forgetting.wake_connection(key));
-        }
-        _ => {}
-    })
-    .reflect(writer)
-    .touched_objects()
-    .predicate_filter(
-        predicates::generation.combine(predicates::annotations),
-        PredicateConfig::default(),
-    );
+            Ok(watcher::Event::Apply(there)) => {
+                let connection = forgetting.connection_or_new(&Key::of(there));
+                if connection.spec().is_some_and(|old| old != there.spec) {
+                    // At once, whatever its reconciler does: a listing may take an hour.
+                    connection.hold();
+                }
+            }
+            // What went while the watch was down sent no event.
+            Ok(watcher::Event::InitDone) => {
+                forgetting.keep_connections(&listed);
+                // A pass may have run on what the store had before this listing was whole.
+                listed
+                    .iter()
+                    .for_each(|key| forgetting.wake_connection(key));
+            }
+            _ => {}
+        })
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
     let connection_known = store.clone();
     let connections = Controller::for_stream(watch, store)
         .reconcile_on(connections_woken)

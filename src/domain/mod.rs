@@ -19,6 +19,7 @@ pub mod profile;
 pub mod record;
 pub mod retry;
 pub mod sighting;
+pub mod swap;
 pub mod validate;
 
 #[cfg(test)]
