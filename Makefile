@@ -3,7 +3,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test demo clean
+.PHONY: help build fmt lint unit crds parts test demo outage clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
@@ -39,6 +39,10 @@ test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories o
 demo: build ## The main job, narrated: control plane, chart, operator, simulator, examples
 	tests/controlplane/build
 	$(CARGO) run --quiet --locked -p scim-operator-harness --bin demo
+
+outage: build ## Ten minutes of outage with 1,000 users pending: requests during it, recovery after it
+	tests/controlplane/build
+	$(CARGO) run --quiet --locked -p scim-operator-harness --bin outage
 
 clean: ## Removes what was built here; the cache of parts stays
 	$(CARGO) clean

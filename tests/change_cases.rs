@@ -429,7 +429,7 @@ async fn a_first_listing_says_that_it_is_under_way_and_one_cut_short_is_soon_rep
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_user_says_so() -> Result<()> {
+async fn r17_a_throttled_user_says_so() -> Result<()> {
     let Scene {
         rig,
         simulator,

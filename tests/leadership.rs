@@ -159,7 +159,7 @@ fn election(pod: &str) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_writes_and_hands_over_as_soon_as_it_has_drained() -> Result<()> {
+async fn r22_one_of_two_writes_and_hands_over_as_soon_as_it_has_drained() -> Result<()> {
     let mut pair = Pair::start(FAST).await?;
     pair.declare(0..20).await?;
     pair.settled(0..20).await?;
@@ -201,7 +201,7 @@ async fn a_line_of_users_goes_on_with_the_next_leader_where_it_was_left() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_killed_is_waited_out_and_no_account_is_doubled() -> Result<()> {
+async fn r08_a_leader_that_is_killed_is_waited_out_and_no_account_is_doubled() -> Result<()> {
     let mut pair = Pair::start(SLOW).await?;
     pair.declare(0..20).await?;
     pair.posts(5).await?;
@@ -224,7 +224,7 @@ async fn a_leader_that_is_killed_is_waited_out_and_no_account_is_doubled() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_was_paused_writes_nothing_when_it_wakes_and_ends() -> Result<()> {
+async fn r08_a_leader_that_was_paused_writes_nothing_when_it_wakes_and_ends() -> Result<()> {
     let mut pair = Pair::start(SLOW).await?;
     pair.declare(0..40).await?;
     pair.posts(5).await?;

@@ -277,7 +277,7 @@ async fn a_backend_that_only_says_it_archived_keeps_the_resource() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn existing_accounts_are_taken_over_only_by_policy() -> Result<()> {
+async fn r03_existing_accounts_are_taken_over_only_by_policy() -> Result<()> {
     let Scene {
         rig,
         simulator,

@@ -36,7 +36,7 @@ const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// The same for what passes by itself: an outage that is over is to be noticed soon, and one request in
 /// so long is nothing to a backend that comes up.
-const LONGEST_OUTAGE_WAIT: Duration = Duration::from_secs(15);
+const LONGEST_OUTAGE_WAIT: Duration = Duration::from_secs(4);
 
 /// Why a run ended early: the conditions that say so.
 pub type Trouble = Vec<Verdict>;
@@ -164,7 +164,13 @@ pub async fn reconcile(
             memory.failures = 0;
             memory.not_before = None;
             memory.failing_with = None;
-            context.wake(wake.clone());
+            let mut wake = wake.clone();
+            if on_trial {
+                // One shows whether it works; the others go on waiting.
+                let one = wake.take_one();
+                connection.wait_on(std::mem::replace(&mut wake, one));
+            }
+            context.wake(wake);
             let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
             let mut wait = listing_wait(&memory, &object.spec).saturating_sub(since);
             if let Some((_, at)) = memory.groups_again
@@ -186,7 +192,13 @@ pub async fn reconcile(
             if reason != Reason::RateLimited {
                 connection.hold();
             }
-            context.wake(connection.set_phase(Phase::NotReady(reason)));
+            let woken = connection.set_phase(Phase::NotReady(reason));
+            if reason == Reason::CircuitOpen && connection.opened() > 1 {
+                // It was told when it opened first.
+                connection.wait_on(woken);
+            } else {
+                context.wake(woken);
+            }
             let wait = memory.not_before.map_or(LONGEST_WAIT, |t| {
                 t.saturating_duration_since(Instant::now())
             });
@@ -379,7 +391,7 @@ fn pause(failures: u32, reason: Reason) -> Duration {
 
 /// Many writes in a row failed, though the backend can be listed.
 fn circuit_open() -> Trouble {
-    let why = "requests of many resources fail one after the other although the backend can be listed; they are held back, and a few are tried from time to time";
+    let why = "requests of many resources fail one after the other although the backend can be listed; they are held back, and one is tried every few seconds";
     vec![Verdict::no(C::Reachable, Reason::CircuitOpen, why)]
 }
 

@@ -65,6 +65,8 @@ pub struct Context {
     connections: Connections,
     connections_listed: AtomicBool,
     stopping: AtomicBool,
+    /// The wall clock at the start, and when that was: see [`Context::seconds`].
+    started: (i64, Instant),
     attempts: Mutex<HashMap<String, u32>>,
     gathering: Mutex<HashMap<String, Instant>>,
     wake_users: UnboundedSender<ObjectRef<ScimUser>>,
@@ -132,6 +134,7 @@ impl Context {
             connections,
             connections_listed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            started: (jiff::Timestamp::now().as_second(), Instant::now()),
             user_statuses: Statuses::default(),
             group_statuses: Statuses::default(),
             ends: Ends::default(),
@@ -272,6 +275,13 @@ impl Context {
     /// Whether it is known which connections there are: before that, none is missing.
     pub fn connections_are_listed(&self) -> bool {
         self.connections_listed.load(Ordering::Acquire)
+    }
+
+    /// Seconds since 1970, by a clock that is read once and then only goes forward: one that is set
+    /// meanwhile opens no window early (R09).
+    pub fn seconds(&self) -> i64 {
+        let (wall, since) = self.started;
+        wall.saturating_add(i64::try_from(since.elapsed().as_secs()).unwrap_or(i64::MAX))
     }
 
     /// Whether the operator was asked to stop.

@@ -83,7 +83,7 @@ pub async fn decide(
         .filter(|_| !counted)
         .map_or(0, |users| users.provisioned.saturating_sub(users.archived));
     let provisioned = u32::try_from(now).unwrap_or(u32::MAX).max(known);
-    let seconds = jiff::Timestamp::now().as_second();
+    let seconds = context.seconds();
     let is_there = |case: &Case| {
         let key = Key::new(&*case.namespace, &*case.name);
         context.index(|index| index.is_declared(&key))

@@ -199,6 +199,11 @@ impl Connection {
         lock(&self.waiting).users.insert(user);
     }
 
+    /// Notes that all of these wait for the connection to be looked at again.
+    pub fn wait_on(&self, these: Woken) {
+        lock(&self.waiting).extend(these);
+    }
+
     /// Notes that a group waits for the connection to be looked at again.
     pub fn group_waits(&self, group: Key) {
         lock(&self.waiting).groups.insert(group);

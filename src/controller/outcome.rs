@@ -138,7 +138,7 @@ pub async fn applied(
             };
             let report = done(pass, end, accepted, done_by);
             if reason != Reason::UpToDate && connection.worked() {
-                pass.context.recount(&connection.key);
+                pass.context.wake_connection(&connection.key);
             }
             // Not archived as told, or not reactivated: tried again soon, not at the next listing only.
             let retry = report.outcome.retry_soon;

@@ -56,6 +56,17 @@ impl Woken {
         }
     }
 
+    /// Takes one out, a user if there is any.
+    pub fn take_one(&mut self) -> Self {
+        let mut one = Self::default();
+        if let Some(user) = self.users.iter().next().cloned() {
+            one.users.extend(self.users.take(&user));
+        } else if let Some(group) = self.groups.iter().next().cloned() {
+            one.groups.extend(self.groups.take(&group));
+        }
+        one
+    }
+
     /// Adds others.
     pub fn extend(&mut self, others: Self) {
         let Self { users, groups } = others;

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_finds_no_slot_is_woken_once_in_turn() {
+    fn r25_whoever_finds_no_slot_is_woken_once_in_turn() {
         let slots = Slots::default();
         let woken = RefCell::new(Vec::new());
         let take = |name: &str| {

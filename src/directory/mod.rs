@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_tells_what_changed_and_doubts_what_it_lacks() {
+    fn r21_a_listing_tells_what_changed_and_doubts_what_it_lacks() {
         let mut directory = Users::default();
         let mark = directory.begin_listing();
         let first =
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_during_a_listing_is_newer_than_the_listing() {
+    fn r05_what_was_written_during_a_listing_is_newer_than_the_listing() {
         let mut directory = Users::default();
         directory.put(account("1", "ada"));
         directory.put(account("2", "bob"));

@@ -1,5 +1,5 @@
 //! The circuit of one connection: writes of many that fail in a row, while listing works, open it. Then
-//! nobody writes for a while, and a few try again. One resource that fails for ever opens nothing (R26).
+//! nobody writes for a while, and one tries again. One resource that fails for ever opens nothing (R26).
 //! A backend that does not answer at all needs none of this: listing fails, and everybody waits.
 
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// So many different resources have to fail, with no success between them.
 const DISTINCT: usize = 5;
 /// So many on trial, after it was open.
-const ON_TRIAL: usize = 2;
+const ON_TRIAL: usize = 1;
 /// Within so long.
 const WITHIN: Duration = Duration::from_secs(10);
 /// When nothing failed for so long, a trial is over.
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn many_that_fail_in_a_row_open_it_and_one_that_fails_for_ever_does_not() {
+    fn r18_r26_many_that_fail_in_a_row_open_it_and_one_that_fails_for_ever_does_not() {
         for (failures, opens, why) in [
             (&["a", "b", "c", "d", "e"][..], true, "five in a row"),
             (&["a", "a", "a", "a", "a", "a"], false, "one, for ever"),
@@ -90,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_takes_two_and_the_first_success_ends_it() {
+    fn a_trial_takes_one_and_the_first_success_ends_it() {
         let mut circuit = Circuit::default();
         let opened: Vec<bool> = (0..5)
             .map(|n| circuit.failed(&n.to_string(), at(0)))
             .collect();
         assert_eq!(opened, [false, false, false, false, true]);
         assert_eq!(circuit.opened(at(1)), 1);
-        assert!(!circuit.failed("1", at(2)) && circuit.failed("2", at(2)));
+        assert!(circuit.failed("1", at(2)));
         assert_eq!(circuit.opened(at(3)), 2);
         assert!(circuit.worked() && !circuit.worked());
         assert_eq!(circuit.opened(at(3)), 0);

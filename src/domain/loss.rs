@@ -79,7 +79,7 @@ mod tests {
     };
 
     #[test]
-    fn a_few_are_made_anew_and_many_wait_for_a_person() {
+    fn r14_a_few_are_made_anew_and_many_wait_for_a_person() {
         for (missing, recorded, blocks, why) in [
             (0, 100, false, "all there"),
             (5, 20, false, "the minimum"),

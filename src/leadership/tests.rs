@@ -150,7 +150,7 @@ fn a_leader_that_was_paused_gives_up_before_anything_else() {
 
 /// The arithmetic that keeps two from writing at once, for other durations as well.
 #[test]
-fn nothing_that_the_old_leader_began_is_left_when_the_new_one_begins() {
+fn r08_r09_nothing_that_the_old_leader_began_is_left_when_the_new_one_begins() {
     for (lease, every, deadline, request) in [(15, 5, 10, 30), (3, 1, 2, 2), (60, 2, 59, 1)] {
         let terms = Terms {
             lease: seconds(lease),

@@ -161,7 +161,7 @@ async fn thirty_at_once(scene: &Scene) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thirty_users_edited_at_once_with_an_outside_edit_in_between_end_exact() -> Result<()> {
+async fn r19_thirty_users_edited_at_once_with_an_outside_edit_in_between_end_exact() -> Result<()> {
     let scene = scene(json!({})).await?;
     thirty_at_once(&scene).await?;
     let patches = scene.patches_since(0).len();

@@ -36,7 +36,7 @@ pub async fn applied(
         Applied::Done { group, resolved } => {
             pass.context.settled(&pass.uid);
             if written.progress() > 0 && connection.worked() {
-                pass.context.recount(&connection.key);
+                pass.context.wake_connection(&connection.key);
             }
             let report = done(pass, connection, &group, &resolved, written);
             connection

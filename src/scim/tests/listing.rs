@@ -199,7 +199,7 @@ async fn a_total_that_disagrees_makes_the_listing_incomplete() {
 }
 
 #[tokio::test]
-async fn a_deletion_meanwhile_makes_the_listing_incomplete_and_a_creation_does_not() {
+async fn r21_a_deletion_meanwhile_makes_the_listing_incomplete_and_a_creation_does_not() {
     // One user of the first page goes: the others move up, and one is missed.
     let server = Server::start(|seen| match start_of(seen) {
         1 => page(25, users(0..10)),
@@ -347,7 +347,7 @@ async fn a_cursor_that_comes_back_ends_the_listing() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_too_large_is_asked_for_in_halves() {
+async fn r16_a_page_that_is_too_large_is_asked_for_in_halves() {
     let server = Server::start(|seen| match count_of(seen) {
         large if large > 5 => scim(400, json!({"scimType": "tooMany"})),
         _ => page(12, honest(seen, 12, 5)),
