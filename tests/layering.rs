@@ -64,6 +64,35 @@ const LAYERS: [Layer; 12] = [
     layer("", &["api", "app", "cli"], &[]),
 ];
 
+/// Calls that write, and the only files of the controller that make them.
+#[rustfmt::skip]
+const WRITERS: [(&[&str], &[&str]); 2] = [
+    // To a backend.
+    (
+        &[".create(ResourceKind", ".create(kind", ".delete(ResourceKind", ".delete(kind", ".patch(ResourceKind", ".patch(kind", ".replace(ResourceKind", ".replace(kind"],
+        &["src/controller/act.rs", "src/controller/group/act.rs", "src/controller/group/write.rs"],
+    ),
+    // To a status.
+    (
+        &[".patch_status(", ".replace_status("],
+        &["src/controller/status.rs", "src/controller/readable.rs"],
+    ),
+];
+
+/// What a file writes that is not its to write.
+fn writes(path: &str, text: &str) -> Vec<String> {
+    let mut code = bare(text);
+    code.retain(|c| !c.is_whitespace());
+    let mut found = Vec::new();
+    for (calls, writers) in WRITERS {
+        let theirs = !path.starts_with("src/controller/") || writers.contains(&path);
+        if let Some(call) = calls.iter().find(|call| !theirs && code.contains(**call)) {
+            found.push(format!("{path}: may not write by {call}"));
+        }
+    }
+    found
+}
+
 /// The faults of one file, each as `path: what`.
 fn faults(path: &str, text: &str) -> Vec<String> {
     let module = module_of(path);
@@ -71,7 +100,7 @@ fn faults(path: &str, text: &str) -> Vec<String> {
     let Some(layer) = LAYERS.iter().find(|layer| layer.name == own) else {
         return vec![format!("{path}: LAYERS knows no layer {own}")];
     };
-    let mut found = Vec::new();
+    let mut found = writes(path, text);
     // A table of cases is read a row at a time; its length hides nothing.
     if !is_of_tests(path) && text.lines().count() > LONGEST {
         found.push(format!("{path}: over {LONGEST} lines"));
@@ -301,6 +330,9 @@ fn the_check_itself_catches_what_is_forbidden() {
         ("src/directory/mod.rs", "use crate::controller::live;", "upwards"),
         ("src/leadership.rs", "let now = std::time::Instant::now();", "time is passed in"),
         ("src/leadership.rs", "fn f(x: &kube::Api<u8>) {}", "the cluster"),
+        ("src/controller/x.rs", "ready\n.client\n.patch(\nResourceKind::User, id)", "only act writes to a backend"),
+        ("src/controller/x.rs", "client.delete(kind, id)", "only act writes to a backend"),
+        ("src/controller/x.rs", "api.patch_status(name, p, patch)", "only status writes a status"),
         ("src/controller/x.rs", "use crate::app::start;", "only main names app"),
         ("src/http.rs", "fn f() { super::controller::run(); }", "by super, from the root"),
         ("src/bin/x.rs", "use scim_operator::controller::run;", "a bin goes through app or cli"),
