@@ -177,6 +177,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         use_system_proxy: arguments.use_system_proxy,
         longest_request,
         fence: fences.of_requests(),
+        wire: Default::default(),
     };
     match candidacy {
         Some(candidacy) => {
