@@ -1,0 +1,84 @@
+//! The controllers, whole and real, in a world in memory: an API server and a backend on virtual time,
+//! where whatever can go wrong does, one thing and two things at a time, in any order.
+//!
+//! The stories run against a real API server; nothing here stands in for that. This one asks what those
+//! cannot: what becomes of *every pair* of faults, since each run takes milliseconds. A run is named by
+//! its seed, or by its faults; a failing one prints both and becomes a case below.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "explorer/api.rs"]
+mod api;
+#[path = "explorer/backend.rs"]
+mod backend;
+#[path = "explorer/cluster.rs"]
+mod cluster;
+#[path = "explorer/faults.rs"]
+mod faults;
+#[path = "explorer/life.rs"]
+mod life;
+#[path = "explorer/oracles.rs"]
+mod oracles;
+#[path = "explorer/rig.rs"]
+mod rig;
+#[path = "explorer/story.rs"]
+mod story;
+#[path = "explorer/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use faults::Fault;
+use rig::{Case, Run, all_faults, explore, run, setting};
+use story::Step;
+
+/// One person and one group, through all that becomes of them.
+fn short_story() -> Case {
+    let quiet = Duration::from_secs(15);
+    let steps = [
+        Step::User("ada", json!({"office": "Leeds"})),
+        Step::Group("crew", vec!["ada"]),
+        Step::EditUser("ada", json!({"userName": "countess@example.com", "office": null, "grade": "7"})),
+        Step::EditUser("ada", json!({"active": false})),
+        Step::EditUser("ada", json!({"active": true})),
+        Step::Members("crew", vec![]),
+        Step::DropGroup("crew"),
+        Step::DropUser("ada"),
+    ];
+    Case::new(steps.map(|step| (step, quiet)).into())
+}
+
+/// Without faults everything is right, and what it ends with is what every other run has to end with.
+fn undisturbed(case: &Case) -> Run {
+    let run = run(case);
+    assert!(run.wrong.is_empty(), "{run}");
+    assert!(run.struck.is_empty());
+    run
+}
+
+fn same_end(undisturbed: &Run) -> impl Fn(&Run) -> Vec<String> {
+    let image = undisturbed.image.clone();
+    move |run| {
+        if run.image == image {
+            return Vec::new();
+        }
+        vec![format!("it ended otherwise: {:#}\n  and not: {image:#}", run.image)]
+    }
+}
+
+fn within(usual: u64) -> Duration {
+    Duration::from_secs(setting("EXPLORER_SECONDS").unwrap_or(usual))
+}
+
+#[test]
+fn every_single_fault_ends_as_if_there_had_been_none() {
+    let case = short_story();
+    let undisturbed = undisturbed(&case);
+    let faults = all_faults(&undisturbed.trace);
+    let one = |index: usize| {
+        let fault: &Fault = &faults[index];
+        (fault.to_string(), case.with(vec![fault.clone()]))
+    };
+    explore("one fault", faults.len(), within(600), one, same_end(&undisturbed)).assert();
+}
