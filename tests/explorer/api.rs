@@ -97,6 +97,17 @@ async fn answer(world: Arc<World>, request: Request<Sent>) -> Answer {
             watch(world, asked.plural, from.unwrap_or(0)).await
         }
         (&Method::GET, None) => list(world, asked.plural).await,
+        (&Method::GET, Some(name)) => {
+            let place = Place::new(&asked.plural, &asked.namespace, name);
+            let (_, half) = world
+                .meet(&format!("k8s GET {} {name}", asked.plural), HALF)
+                .await;
+            tokio::time::sleep(half).await;
+            match world.cluster(|cluster| cluster.get(&place)) {
+                Some(object) => reply(200, &object),
+                None => failure(404, "NotFound"),
+            }
+        }
         (&Method::PATCH, Some(name)) => {
             let place = Place::new(&asked.plural, &asked.namespace, name);
             patch(world, place, asked.status, body).await
@@ -189,7 +200,10 @@ async fn tell(world: &World, change: &Change) -> Option<(Vec<u8>, bool)> {
         object,
         version: _,
     } = change;
-    let point = format!("event {what} {} {}/{}", place.plural, place.namespace, place.name);
+    let point = format!(
+        "event {what} {} {}/{}",
+        place.plural, place.namespace, place.name
+    );
     let (mode, half) = world.meet(&point, EVENT).await;
     match mode {
         Some(Mode::Close) => return None,
