@@ -39,7 +39,10 @@ fn short_story() -> Case {
     let steps = [
         Step::User("ada", json!({"office": "Leeds"})),
         Step::Group("crew", vec!["ada"]),
-        Step::EditUser("ada", json!({"userName": "countess@example.com", "office": null, "grade": "7"})),
+        Step::EditUser(
+            "ada",
+            json!({"userName": "countess@example.com", "office": null, "grade": "7"}),
+        ),
         Step::EditUser("ada", json!({"active": false})),
         Step::EditUser("ada", json!({"active": true})),
         Step::Members("crew", vec![]),
@@ -63,7 +66,10 @@ fn same_end(undisturbed: &Run) -> impl Fn(&Run) -> Vec<String> {
         if run.image == image {
             return Vec::new();
         }
-        vec![format!("it ended otherwise: {:#}\n  and not: {image:#}", run.image)]
+        vec![format!(
+            "it ended otherwise: {:#}\n  and not: {image:#}",
+            run.image
+        )]
     }
 }
 
@@ -75,10 +81,17 @@ fn within(usual: u64) -> Duration {
 fn every_single_fault_ends_as_if_there_had_been_none() {
     let case = short_story();
     let undisturbed = undisturbed(&case);
-    let faults = all_faults(&undisturbed.trace);
+    let faults = all_faults(&undisturbed);
     let one = |index: usize| {
         let fault: &Fault = &faults[index];
         (fault.to_string(), case.with(vec![fault.clone()]))
     };
-    explore("one fault", faults.len(), within(600), one, same_end(&undisturbed)).assert();
+    explore(
+        "one fault",
+        faults.len(),
+        within(600),
+        one,
+        same_end(&undisturbed),
+    )
+    .assert();
 }

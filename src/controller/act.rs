@@ -263,33 +263,12 @@ async fn update(
     account: &Observed,
     changes: &[Change],
 ) -> Result<Observed, ScimError> {
-    let patched = if ready.patch {
-        let version = account.version.as_deref().filter(|_| ready.etag);
-        let patch = diff::patch(changes, desired, account, &ready.profile);
-        match ready
-            .client
-            .patch(ResourceKind::User, &account.id, &patch, version)
-            .await
-        {
-            Ok(answer) => Some(answer),
-            // Discovery is a hint, never a promise.
-            Err(ScimError::NotImplemented) => None,
-            Err(error) => return Err(error),
-        }
-    } else {
-        None
-    };
-    let answer: Option<Value> = match patched {
-        Some(answer) => answer,
-        None => {
-            let mut all = {
-                let directory = connection.directory_of(ready);
-                diff::hidden(desired, account, &ready.profile, directory.echoed())
-            };
-            all.extend_from_slice(changes);
-            put_merged(ready, &account.id, &all).await?
-        }
-    };
+    let sent = send(connection, ready, desired, account, changes).await;
+    if sent.as_ref().is_err_and(ScimError::possibly_applied) {
+        // It may have been carried out: whatever is planned next starts from what the backend says.
+        connection.directory_of(ready).doubt(&account.id);
+    }
+    let answer = sent?;
     let seen = answer
         .as_ref()
         .and_then(|resource| Observed::read(resource, &ready.profile));
@@ -305,6 +284,35 @@ async fn update(
             after
         }
     })
+}
+
+/// Sends changes by PATCH, or by PUT where there is no PATCH; answers what the backend did.
+async fn send(
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+    account: &Observed,
+    changes: &[Change],
+) -> Result<Option<Value>, ScimError> {
+    if ready.patch {
+        let version = account.version.as_deref().filter(|_| ready.etag);
+        let patch = diff::patch(changes, desired, account, &ready.profile);
+        match ready
+            .client
+            .patch(ResourceKind::User, &account.id, &patch, version)
+            .await
+        {
+            // Discovery is a hint, never a promise.
+            Err(ScimError::NotImplemented) => {}
+            answer => return answer,
+        }
+    }
+    let mut all = {
+        let directory = connection.directory_of(ready);
+        diff::hidden(desired, account, &ready.profile, directory.echoed())
+    };
+    all.extend_from_slice(changes);
+    put_merged(ready, &account.id, &all).await
 }
 
 /// Archives an account: `active: false`.

@@ -40,7 +40,10 @@ async fn carry(world: Arc<World>, request: reqwest::Request) -> Result<Response,
         .method(request.method())
         .uri(request.url().as_str());
     *asked.headers_mut().unwrap() = request.headers().clone();
-    let answer = world.sim.answer(asked.body(Body::from(body)).unwrap()).await;
+    let answer = world
+        .sim
+        .answer(asked.body(Body::from(body)).unwrap())
+        .await;
     let answer = answer.unwrap();
     world.notes().asked(&world, request.method(), before);
     match mode {
@@ -76,7 +79,9 @@ fn name(world: &World, request: &reqwest::Request) -> (String, Vec<u8>) {
     let whom = |resource: &Value| {
         let mark = resource["externalId"].as_str();
         let mark = mark.and_then(|mark| mark.rsplit(':').next());
-        let name = resource["userName"].as_str().or(resource["displayName"].as_str());
+        let name = resource["userName"]
+            .as_str()
+            .or(resource["displayName"].as_str());
         mark.or(name).unwrap_or("?").to_owned()
     };
     let about = match path.split_once('/') {

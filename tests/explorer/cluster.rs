@@ -92,8 +92,7 @@ impl Cluster {
     /// The spec that an object, by its uid, had in one of its generations.
     pub fn spec_of(&self, uid: &Value, generation: &Value) -> Option<Value> {
         let of = |c: &&Change| {
-            c.object["metadata"]["uid"] == *uid
-                && c.object["metadata"]["generation"] == *generation
+            c.object["metadata"]["uid"] == *uid && c.object["metadata"]["generation"] == *generation
         };
         let change = self.log.iter().find(of)?;
         Some(change.object["spec"].clone())

@@ -112,6 +112,8 @@ pub struct Fate {
     pub struck: Vec<Fault>,
     /// No random fault strikes any more.
     pub calm: bool,
+    /// How much of the trace there was when all had to be at rest.
+    pub rested: usize,
 }
 
 impl Fate {

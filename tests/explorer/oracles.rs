@@ -51,7 +51,8 @@ impl Notes {
                 let id = old["id"].as_str().unwrap();
                 self.edited.remove(id);
                 if !is_ours(old) {
-                    self.wrong.insert(format!("touched what is not ours: {old}"));
+                    self.wrong
+                        .insert(format!("touched what is not ours: {old}"));
                 }
                 let active = |r: &Value| r["active"] == json!(true);
                 if active(old) && now.get(id).is_none_or(|new| !active(new)) {
@@ -87,7 +88,8 @@ impl Notes {
             && condition(now, "Ready")["status"] == json!("True")
             && let Err(why) = self.confirmed(world, now)
         {
-            self.wrong.insert(format!("{} is Ready though {why}", place.name));
+            self.wrong
+                .insert(format!("{} is Ready though {why}", place.name));
         }
     }
 
@@ -216,14 +218,18 @@ pub fn in_the_end(world: &World) -> Vec<String> {
         }
         wrong.extend(unready(&connection));
     }
-    let stray = |r: &&Value| is_ours(r) && !marks_declared.contains(r["externalId"].as_str().unwrap());
+    let stray =
+        |r: &&Value| is_ours(r) && !marks_declared.contains(r["externalId"].as_str().unwrap());
     for account in users.iter().filter(stray) {
         if account["active"] != json!(false) {
             wrong.push(format!("a leaver is in: {}", account["externalId"]));
         }
     }
     for group in groups.iter().filter(stray) {
-        wrong.push(format!("a group outlived its resource: {}", group["externalId"]));
+        wrong.push(format!(
+            "a group outlived its resource: {}",
+            group["externalId"]
+        ));
     }
     wrong
 }
@@ -257,7 +263,9 @@ pub fn image(world: &World) -> Value {
     let (users, groups) = world.remote();
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for resource in users.iter().chain(&groups) {
-        let name = resource["externalId"].as_str().or(resource["userName"].as_str());
+        let name = resource["externalId"]
+            .as_str()
+            .or(resource["userName"].as_str());
         names.insert(
             resource["id"].as_str().unwrap().into(),
             name.or(resource["displayName"].as_str()).unwrap().into(),

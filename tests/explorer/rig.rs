@@ -41,6 +41,8 @@ impl Case {
 /// What a run came to.
 pub struct Run {
     pub trace: Vec<Point>,
+    /// How much of the trace there was when all had to be at rest.
+    pub rested: usize,
     pub struck: Vec<Fault>,
     pub image: Value,
     pub wrong: Vec<String>,
@@ -53,7 +55,9 @@ impl fmt::Display for Run {
             writeln!(f, "    {fault}")?;
         }
         writeln!(f, "  wrong:")?;
-        self.wrong.iter().try_for_each(|wrong| writeln!(f, "    {wrong}"))
+        self.wrong
+            .iter()
+            .try_for_each(|wrong| writeln!(f, "    {wrong}"))
     }
 }
 
@@ -76,16 +80,20 @@ pub fn run(case: &Case) -> Run {
     let mut fate = world.fate();
     Run {
         trace: std::mem::take(&mut fate.trace),
+        rested: fate.rested,
         struck: std::mem::take(&mut fate.struck),
         image: image(&world),
         wrong,
     }
 }
 
-/// Every single fault that a run can meet, but for the watches of its end, which are all alike.
-pub fn all_faults(trace: &[Point]) -> Vec<Fault> {
-    let met: BTreeSet<&Point> = trace.iter().collect();
-    let worthy = met.into_iter().filter(|point| !point.what.starts_with("k8s WATCH") || point.nth == 0);
+/// Every single fault that a run can meet before all has to be at rest, but for the watches that begin
+/// again every few minutes, which are all alike.
+pub fn all_faults(undisturbed: &Run) -> Vec<Fault> {
+    let met: BTreeSet<&Point> = undisturbed.trace[..undisturbed.rested].iter().collect();
+    let worthy = met
+        .into_iter()
+        .filter(|point| !point.what.starts_with("k8s WATCH") || point.nth == 0);
     let faults = worthy.flat_map(|at| {
         modes(&at.what).iter().map(|mode| Fault {
             at: at.clone(),
@@ -154,7 +162,12 @@ impl Count {
     /// Fails the test where a run failed, and shows the first few.
     pub fn assert(self) {
         let shown: Vec<&str> = self.failed.iter().take(10).map(String::as_str).collect();
-        assert!(shown.is_empty(), "{} runs failed:\n{}", self.failed.len(), shown.join("\n"));
+        assert!(
+            shown.is_empty(),
+            "{} runs failed:\n{}",
+            self.failed.len(),
+            shown.join("\n")
+        );
     }
 }
 

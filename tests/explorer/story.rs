@@ -103,6 +103,9 @@ impl Script for Story {
             world.fate().calm = true;
             sleep(HEALING).await;
             self.stage = Stage::Rests;
+            let mut fate = world.fate();
+            fate.rested = fate.trace.len();
+            drop(fate);
             let mut notes = world.notes();
             (notes.remote_writes, notes.writes) = (0, Vec::new());
         }
@@ -111,7 +114,10 @@ impl Script for Story {
             self.stage = Stage::Done;
             let mut notes = world.notes();
             if notes.remote_writes > 0 || !notes.writes.is_empty() {
-                let why = format!("written in rest: {} to the backend, {:?}", notes.remote_writes, notes.writes);
+                let why = format!(
+                    "written in rest: {} to the backend, {:?}",
+                    notes.remote_writes, notes.writes
+                );
                 notes.wrong.insert(why);
             }
         }
@@ -132,7 +138,9 @@ fn begin(world: &World, guard: u32) {
         "emails": [{"type": "work", "value": FOREIGN, "primary": true}],
     });
     let id = world.sim.insert_user(stranger);
-    world.sim.insert_group(json!({"displayName": "Theirs", "members": [{"value": id}]}));
+    world
+        .sim
+        .insert_group(json!({"displayName": "Theirs", "members": [{"value": id}]}));
     world.cluster(|cluster| {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace"});
         cluster.create(Place::new("namespaces", "", TEAM), namespace);
@@ -209,7 +217,10 @@ fn declare(world: &World, place: Place, kind: &str, spec: Value) {
     world.cluster(|cluster| {
         // Who is still on the way out is in the way.
         if cluster.get(&place).is_none() {
-            cluster.create(place, json!({"apiVersion": API, "kind": kind, "spec": spec}));
+            cluster.create(
+                place,
+                json!({"apiVersion": API, "kind": kind, "spec": spec}),
+            );
         }
     });
 }
