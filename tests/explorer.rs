@@ -22,6 +22,8 @@ mod oracles;
 mod rig;
 #[path = "explorer/story.rs"]
 mod story;
+#[path = "explorer/walk.rs"]
+mod walk;
 #[path = "explorer/world.rs"]
 mod world;
 
@@ -32,6 +34,7 @@ use serde_json::json;
 use faults::Fault;
 use rig::{Case, Run, all_faults, explore, run, setting};
 use story::Step;
+use walk::walk;
 
 /// One person and one group, through all that becomes of them.
 fn short_story() -> Case {
@@ -94,4 +97,73 @@ fn every_single_fault_ends_as_if_there_had_been_none() {
         same_end(&undisturbed),
     )
     .assert();
+}
+
+/// All pairs where there is time, else a sample that is another one with another seed.
+#[test]
+fn every_pair_of_faults_ends_as_if_there_had_been_none() {
+    let case = short_story();
+    let undisturbed = undisturbed(&case);
+    let faults = all_faults(&undisturbed);
+    let mut pairs: Vec<(usize, usize)> = (0..faults.len())
+        .flat_map(|one| (one + 1..faults.len()).map(move |other| (one, other)))
+        .filter(|(one, other)| faults[*one].at != faults[*other].at)
+        .collect();
+    fastrand::Rng::with_seed(seed()).shuffle(&mut pairs);
+    let pair = |index: usize| {
+        let (one, other) = pairs[index];
+        let pair = vec![faults[one].clone(), faults[other].clone()];
+        (format!("{} and {}", pair[0], pair[1]), case.with(pair))
+    };
+    explore(
+        "two faults",
+        pairs.len(),
+        within(15),
+        pair,
+        same_end(&undisturbed),
+    )
+    .assert();
+}
+
+/// The same story with everything at another pace each time: requests, answers and events come in
+/// another order.
+#[test]
+fn any_order_of_events_ends_the_same() {
+    let case = short_story();
+    let undisturbed = undisturbed(&case);
+    let order = |index: usize| {
+        let mut case = case.clone();
+        case.faults.seed = seed() + index as u64 + 1;
+        (format!("seed {}", case.faults.seed), case)
+    };
+    explore(
+        "orders",
+        10_000_000,
+        within(5),
+        order,
+        same_end(&undisturbed),
+    )
+    .assert();
+}
+
+/// Random people and groups, random edits at random moments, random faults. `EXPLORER_SEED` repeats one.
+#[test]
+fn random_walks_end_as_declared() {
+    if let Some(seed) = setting("EXPLORER_SEED") {
+        let case = walk(seed);
+        let run = run(&case);
+        println!("{:#?}\n{run}", case.steps);
+        assert!(run.wrong.is_empty(), "seed {seed} failed");
+        return;
+    }
+    let first = setting("EXPLORER_FIRST_SEED").unwrap_or(1);
+    let walks = |index: usize| {
+        let seed = first + index as u64;
+        (format!("EXPLORER_SEED={seed}"), walk(seed))
+    };
+    explore("walks", 10_000_000, within(15), walks, |_| Vec::new()).assert();
+}
+
+fn seed() -> u64 {
+    setting("EXPLORER_FIRST_SEED").unwrap_or(1)
 }

@@ -1,5 +1,6 @@
 //! The only place that writes to the backend.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
@@ -102,6 +103,9 @@ pub async fn apply(
                             .index(|index| index.claimants(&connection.key, freed));
                         pass.context.wake_users(waiting);
                     }
+                    if changed_by_others(pass, ready, desired, &after, &changes) {
+                        return Ok(Applied::LookAgain);
+                    }
                     Applied::Done {
                         differing: names_of(settled_changes(desired, &after, ready)),
                         account: after,
@@ -147,6 +151,21 @@ fn names_of(changes: Vec<Change>) -> Vec<String> {
 
 fn archives(change: &Change) -> bool {
     change.attribute == "active" && change.to == Some(Value::Bool(false))
+}
+
+/// Whether the answer to a write shows other values than the spec's where nothing was written: somebody
+/// else put them there since we last saw the account. Only of what was just sent can a backend be said
+/// to keep a spelling of its own.
+fn changed_by_others(
+    pass: &Pass<'_>,
+    ready: &Ready,
+    desired: &Desired,
+    after: &Observed,
+    written: &[Change],
+) -> bool {
+    let differing = differing(desired, after, ready, &pass.before.respelled);
+    let unwritten = |change: &Change| written.iter().all(|w| w.attribute != change.attribute);
+    differing.iter().any(unwritten)
 }
 
 /// The userName that a change has left to others.
@@ -245,13 +264,23 @@ fn taken(error: &ScimError) -> bool {
 
 /// After a POST only what came back different counts; what did not come back may be unobservable.
 fn settled_changes(desired: &Desired, account: &Observed, ready: &Ready) -> Vec<Change> {
+    differing(desired, account, ready, &diff::NOTHING_RESPELLED)
+}
+
+/// What came back different, but for what is known to be respelled.
+fn differing(
+    desired: &Desired,
+    account: &Observed,
+    ready: &Ready,
+    respelled: &BTreeMap<String, String>,
+) -> Vec<Change> {
     let empty = std::collections::BTreeSet::new();
     let managed = desired.attributes.keys().cloned().collect();
     let knowledge = diff::Knowledge {
         managed: &managed,
         echoed: &empty,
         spec_changed: false,
-        respelled: &diff::NOTHING_RESPELLED,
+        respelled,
     };
     diff::changes(desired, account, &ready.profile, knowledge)
 }

@@ -89,6 +89,12 @@ impl Cluster {
         later.find(|c| c.place.plural == plural).cloned()
     }
 
+    /// How often an object of that name was declared.
+    pub fn lives(&self, place: &Place) -> usize {
+        let added = self.log.iter().filter(|c| c.what == "ADDED");
+        added.filter(|c| c.place == *place).count()
+    }
+
     /// The spec that an object, by its uid, had in one of its generations.
     pub fn spec_of(&self, uid: &Value, generation: &Value) -> Option<Value> {
         let of = |c: &&Change| {

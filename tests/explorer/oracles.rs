@@ -103,7 +103,12 @@ impl Notes {
         let uid = &user["metadata"]["uid"];
         let spec = world.cluster(|cluster| cluster.spec_of(uid, &status["observedGeneration"]));
         let account = world.sim.user(id).ok_or("there is no account")?;
-        equals(&account, &spec.ok_or("there is no such generation")?)
+        equals(
+            world,
+            &account,
+            user,
+            &spec.ok_or("there is no such generation")?,
+        )
     }
 }
 
@@ -138,7 +143,15 @@ fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
 }
 
 /// Whether an account is what a spec says.
-fn equals(account: &Value, spec: &Value) -> Result<(), String> {
+fn equals(world: &World, account: &Value, user: &Value, spec: &Value) -> Result<(), String> {
+    // What an account was given by a resource that is gone is nobody's to clear: what that had set is
+    // known to nobody.
+    let place = Place::new(
+        "scimusers",
+        "team",
+        user["metadata"]["name"].as_str().unwrap(),
+    );
+    let heir = world.cluster(|cluster| cluster.lives(&place)) > 1;
     let work = |emails: &Value| emails.as_array().map(|all| all[0]["value"].clone());
     let active = spec.get("active").cloned().unwrap_or(json!(true));
     for (what, seen, wanted) in [
@@ -146,13 +159,14 @@ fn equals(account: &Value, spec: &Value) -> Result<(), String> {
         ("active", account.get("active"), Some(&active)),
         ("office", account.get("office"), spec.get("office")),
         ("grade", account.get("grade"), spec.get("grade")),
+        ("name", account.get("name"), spec.get("name")),
         (
             "emails",
             work(&account["emails"]).as_ref(),
             work(&spec["emails"]).as_ref(),
         ),
     ] {
-        if seen != wanted {
+        if seen != wanted && !(wanted.is_none() && heir) {
             return Err(format!("{what} is {seen:?}, not {wanted:?}"));
         }
     }
@@ -175,7 +189,7 @@ pub fn in_the_end(world: &World) -> Vec<String> {
         match found.as_slice() {
             [account] => {
                 ids.insert(name.to_owned(), account["id"].clone());
-                if let Err(why) = equals(account, &user["spec"]) {
+                if let Err(why) = equals(world, account, &user, &user["spec"]) {
                     wrong.push(format!("{name}: {why}"));
                 }
                 if account["id"] != user["status"]["id"] {
@@ -200,17 +214,19 @@ pub fn in_the_end(world: &World) -> Vec<String> {
             wrong.push(format!("group {name} has another name"));
         }
         let declared = group["spec"]["members"].as_array().into_iter().flatten();
-        let declared: BTreeSet<String> = declared
-            .filter_map(|member| ids.get(member["userRef"]["name"].as_str()?))
-            .map(Value::to_string)
-            .collect();
+        let found = declared.map(|member| ids.get(member["userRef"]["name"].as_str().unwrap()));
+        let found: Vec<Option<String>> = found.map(|id| id.map(Value::to_string)).collect();
+        // While one is named whom nobody declares, nobody is removed, and that is told.
+        let whole = found.iter().all(Option::is_some);
+        let declared: BTreeSet<String> = found.into_iter().flatten().collect();
         let there = remote["members"].as_array().into_iter().flatten();
         let there: Vec<String> = there.map(|member| member["value"].to_string()).collect();
         let once: BTreeSet<String> = there.iter().cloned().collect();
-        if declared != once || there.len() != once.len() {
+        let short = !once.is_superset(&declared) || (whole && once != declared);
+        if short || there.len() != once.len() {
             wrong.push(format!("group {name} has {there:?}, not {declared:?}"));
         }
-        wrong.extend(unready(&group));
+        wrong.extend(unready(&group).filter(|_| whole));
     }
     for connection in world.cluster(|cluster| cluster.all("scimconnections")) {
         if let Err(error) = serde_json::from_value::<ScimConnection>((*connection).clone()) {

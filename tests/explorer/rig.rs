@@ -161,7 +161,12 @@ pub fn explore<'a>(
 impl Count {
     /// Fails the test where a run failed, and shows the first few.
     pub fn assert(self) {
-        let shown: Vec<&str> = self.failed.iter().take(10).map(String::as_str).collect();
+        let shown: Vec<&str> = self
+            .failed
+            .iter()
+            .take(setting("EXPLORER_SHOWN").unwrap_or(10) as usize)
+            .map(String::as_str)
+            .collect();
         assert!(
             shown.is_empty(),
             "{} runs failed:\n{}",
