@@ -24,6 +24,8 @@ pub struct Notes {
     pub deprovisioned: u32,
     /// Accounts and groups that somebody else has changed, and the operator not since.
     pub edited: BTreeSet<String>,
+    /// So many may be, by the guard and by approval.
+    pub allowed: u32,
     /// What must not have happened.
     pub wrong: BTreeSet<String>,
 }

@@ -19,6 +19,8 @@ use super::world::World;
 pub struct Case {
     pub steps: Vec<(Step, Duration)>,
     pub guard: u32,
+    /// The backend counts versions.
+    pub etag: bool,
     pub faults: Faults,
 }
 
@@ -27,6 +29,7 @@ impl Case {
         Self {
             steps,
             guard: 100,
+            etag: false,
             faults: Faults::default(),
         }
     }
@@ -66,13 +69,20 @@ pub fn run(case: &Case) -> Run {
     static COUNTED: OnceLock<()> = OnceLock::new();
     COUNTED.get_or_init(life::count_panics);
     let world = World::new(case.faults.clone());
+    world
+        .sim
+        .dialect()
+        .update(|dialect| dialect.etag = case.etag);
     let mut story = Story::new(case.steps.clone(), case.guard);
     let panics = live(&world, &mut story, case.faults.seed);
     let mut wrong: Vec<String> = world.notes().wrong.iter().cloned().collect();
     wrong.extend(in_the_end(&world));
-    let gone = world.notes().deprovisioned;
-    if gone > case.guard {
-        wrong.push(format!("the guard let {gone} go, not {}", case.guard));
+    let (gone, allowed) = {
+        let notes = world.notes();
+        (notes.deprovisioned, notes.allowed)
+    };
+    if gone > allowed {
+        wrong.push(format!("the guard let {gone} go, not {allowed}"));
     }
     if panics > 0 {
         wrong.push(format!("{panics} tasks panicked"));
@@ -112,13 +122,13 @@ pub struct Count {
     pub failed: Vec<String>,
 }
 
-/// Runs cases on all cores until there are none or the time is over.
+/// Runs cases on all cores until there are none or the time is over. One that is given an undisturbed
+/// run has to end as that did.
 pub fn explore<'a>(
     name: &str,
     cases: usize,
     within: Duration,
-    case: impl Fn(usize) -> (String, Case) + Sync + 'a,
-    judge: impl Fn(&Run) -> Vec<String> + Sync,
+    case: impl Fn(usize) -> (String, Case, Option<&'a Run>) + Sync,
 ) -> Count {
     let (next, count) = (AtomicUsize::new(0), Mutex::new(Count::default()));
     let begun = Instant::now();
@@ -128,9 +138,15 @@ pub fn explore<'a>(
             if index >= cases {
                 break;
             }
-            let (label, case) = case(index);
+            let (label, case, undisturbed) = case(index);
             let mut run = run(&case);
-            run.wrong.extend(judge(&run));
+            if let Some(end) = undisturbed.map(|undisturbed| &undisturbed.image)
+                && *end != run.image
+            {
+                let now = &run.image;
+                run.wrong
+                    .push(format!("it ended as {now:#}\n  and not as {end:#}"));
+            }
             let mut count = count.lock().unwrap();
             count.runs += 1;
             count.steps += run.trace.len();
@@ -147,8 +163,13 @@ pub fn explore<'a>(
         }
     });
     let count = count.into_inner().unwrap();
+    let of = if cases == usize::MAX {
+        String::new()
+    } else {
+        format!(" of {cases}")
+    };
     println!(
-        "{name}: {} of {cases} runs, {} requests and events, {} faults, {} wrong, {:?}",
+        "{name}: {}{of} runs, {} requests and events, {} faults, {} wrong, {:?}",
         count.runs,
         count.steps,
         count.struck,

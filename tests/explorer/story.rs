@@ -15,7 +15,7 @@ const API: &str = "scim-operator.io/v1alpha1";
 const ENDPOINT: &str = "http://backend.example/scim/v2/";
 
 /// Longer than two listings, so that whatever a listing puts right is put right.
-const HEALING: Duration = Duration::from_secs(25 * 60);
+const HEALING: Duration = Duration::from_secs(5 * 60);
 
 /// One thing that somebody does.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub enum Step {
     Drift(&'static str, Value),
     /// Somebody deletes an account at the backend.
     Vanish(&'static str),
+    /// Somebody puts a stranger into a group at the backend.
+    Intrude(&'static str),
     /// Approves what the guard holds.
     Approve,
     /// Nothing but time passes.
@@ -79,22 +81,17 @@ pub const FOREIGN: &str = "stranger@example.com";
 
 impl Script for Story {
     async fn play(&mut self, world: &Arc<World>) {
-        if self.next == 0 {
-            begin(world, self.guard);
-        }
         if self.stage == Stage::Acts {
-            if self.next > 0 {
+            match self.next.checked_sub(1) {
+                None => begin(world, self.guard),
                 // Killed while this one was under way.
-                wait(world, self.steps[self.next - 1].1).await;
-            } else {
-                self.next = 1;
-                act(world, &self.steps[0].0);
-                wait(world, self.steps[0].1).await;
+                Some(last) => wait(world, self.steps[last].1).await,
             }
             while self.next < self.steps.len() {
-                self.next += 1;
-                let (step, quiet) = self.steps[self.next - 1].clone();
+                let (step, quiet) = self.steps[self.next].clone();
+                make_room(world, &step).await;
                 act(world, &step);
+                self.next += 1;
                 wait(world, quiet).await;
             }
             self.stage = Stage::Heals;
@@ -124,6 +121,23 @@ impl Script for Story {
     }
 }
 
+/// Who declares something anew tries until the old one is gone.
+async fn make_room(world: &World, step: &Step) {
+    let place = match step {
+        Step::User(name, _) => Place::new("scimusers", TEAM, name),
+        Step::Group(name, _) => Place::new("scimgroups", TEAM, name),
+        _ => return,
+    };
+    let mut changes = world.changes();
+    let going = || {
+        let there = world.cluster(|cluster| cluster.get(&place));
+        there.is_some_and(|there| there["metadata"]["deletionTimestamp"].is_string())
+    };
+    while going() {
+        let _ = changes.changed().await;
+    }
+}
+
 async fn wait(world: &World, quiet: Duration) {
     if quiet < Duration::from_secs(5) {
         sleep(quiet).await;
@@ -133,6 +147,7 @@ async fn wait(world: &World, quiet: Duration) {
 }
 
 fn begin(world: &World, guard: u32) {
+    world.notes().allowed = guard;
     let stranger = json!({
         "userName": FOREIGN, "active": true, "externalId": "hr-1", "office": "Leeds",
         "emails": [{"type": "work", "value": FOREIGN, "primary": true}],
@@ -148,7 +163,7 @@ fn begin(world: &World, guard: u32) {
         cluster.create(Place::new("secrets", TEAM, "hr"), secret);
         let connection = json!({"apiVersion": API, "kind": "ScimConnection", "spec": {
             "endpoint": ENDPOINT, "insecure": true, "tokenSecretRef": {"name": "hr"},
-            "limits": {"requestsPerSecond": 1000, "maxInFlight": 8}, "sync": {"interval": "10m"},
+            "limits": {"requestsPerSecond": 1000, "maxInFlight": 8}, "sync": {"interval": "2m"},
             "deprovisionGuard": {"maxPercent": 0, "minimum": guard},
         }});
         cluster.create(Place::new("scimconnections", TEAM, "hr"), connection);
@@ -201,21 +216,37 @@ fn act(world: &World, step: &Step) {
                 world.sim.remove_user(&id);
             }
         }
-        Step::Approve => drop(world.cluster(|cluster| {
-            cluster.edit(&Place::new("scimconnections", TEAM, "hr"), |connection| {
-                let hash = connection["status"]["heldPlan"]["hash"].clone();
-                if hash.is_string() {
-                    connection["metadata"]["annotations"]["scim-operator.io/approve-plan"] = hash;
-                }
-            })
-        })),
+        Step::Intrude(name) => {
+            let groups = world.sim.groups();
+            let found = groups
+                .iter()
+                .find(|group| group["displayName"] == json!(name));
+            if let Some(id) = found.and_then(|group| group["id"].as_str()) {
+                let stranger = world.sim.user_by_name(FOREIGN).unwrap()["id"].clone();
+                world.sim.edit_group(id, |group| {
+                    let mut members = group["members"].as_array().cloned().unwrap_or_default();
+                    members.push(json!({"value": stranger}));
+                    group["members"] = json!(members);
+                });
+            }
+        }
+        Step::Approve => world.cluster(|cluster| {
+            let place = Place::new("scimconnections", TEAM, "hr");
+            let plan = cluster.get(&place).unwrap()["status"]["heldPlan"].clone();
+            if let (Some(hash), Some(count)) = (plan["hash"].as_str(), plan["count"].as_u64()) {
+                world.notes().allowed += u32::try_from(count).unwrap();
+                cluster.edit(&place, |connection| {
+                    let annotations = &mut connection["metadata"]["annotations"];
+                    annotations["scim-operator.io/approve-plan"] = json!(hash);
+                });
+            }
+        }),
         Step::Nothing => {}
     }
 }
 
 fn declare(world: &World, place: Place, kind: &str, spec: Value) {
     world.cluster(|cluster| {
-        // Who is still on the way out is in the way.
         if cluster.get(&place).is_none() {
             cluster.create(
                 place,

@@ -28,6 +28,7 @@ pub fn walk(seed: u64) -> Case {
     Case {
         steps,
         guard: 100,
+        etag: random.bool(),
         faults: Faults {
             named: Vec::new(),
             odds,
