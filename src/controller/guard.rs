@@ -63,6 +63,9 @@ pub fn decide(object: &ScimConnection, context: &Context, connection: &Connectio
     let mut guard = connection.guard();
     guard.keep(is_there);
     guard.decide(limit(&object.spec), provisioned, seconds);
+    if counted {
+        guard.everybody_asked();
+    }
     let approval = object.annotations().get(ANNOTATION_APPROVE_PLAN);
     let released = guard.approve(approval.map(String::as_str));
     drop(guard);

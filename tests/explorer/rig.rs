@@ -197,6 +197,11 @@ impl Count {
     }
 }
 
+/// Whether a story is told: all are, or those with the word of `EXPLORER_STORY` in their names.
+pub fn chosen(name: &str) -> bool {
+    std::env::var("EXPLORER_STORY").map_or(true, |word| name.contains(&word))
+}
+
 /// A number from the environment.
 pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
