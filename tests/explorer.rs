@@ -10,6 +10,8 @@
 mod api;
 #[path = "explorer/backend.rs"]
 mod backend;
+#[path = "explorer/cases.rs"]
+mod cases;
 #[path = "explorer/cluster.rs"]
 mod cluster;
 #[path = "explorer/faults.rs"]

@@ -18,7 +18,7 @@ const MARK: &str = "scim-operator:";
 pub struct Notes {
     /// Requests to the backend that change something.
     pub remote_writes: u64,
-    /// Writes to the API server that say something new, and what the last ones were.
+    /// Writes to the API server, but for what a connection writes of each listing.
     pub writes: Vec<String>,
     /// Accounts that were archived or deleted, as often as they were.
     pub deprovisioned: u32,
@@ -82,7 +82,8 @@ impl Notes {
         let (Some(before), Ok(now)) = (before, patched) else {
             return;
         };
-        if unheartbeaten(&before) != unheartbeaten(now) {
+        // A connection tells of every listing; nobody else says a thing twice.
+        if place.plural != "scimconnections" || unheartbeaten(&before) != unheartbeaten(now) {
             self.writes.push(format!("{} {}", place.plural, place.name));
         }
         if place.plural == "scimusers"
