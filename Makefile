@@ -3,7 +3,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test demo outage clean
+.PHONY: help build fmt lint unit crds parts test soak demo outage clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
@@ -35,6 +35,16 @@ parts: ## Builds or installs the control plane, Helm and the SCIM servers into t
 
 test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+# Where the explorer and the fuzzing begin, and for how long each part goes on.
+SOAK_SECONDS ?= 120
+SOAK_CASES ?= 5000
+SOAK_SEED ?= $(shell date +%s)
+
+soak: ## Ten minutes of faults in pairs, random walks and random input; SOAK_SECONDS, SOAK_CASES, SOAK_SEED
+	@echo "SOAK_SEED=$(SOAK_SEED)"
+	EXPLORER_SECONDS=$(SOAK_SECONDS) EXPLORER_FIRST_SEED=$(SOAK_SEED) $(CARGO) test --locked --profile soak --test explorer -- --nocapture --test-threads 1
+	PROPTEST_CASES=$(SOAK_CASES) $(CARGO) test --locked --profile soak --test fuzz
 
 demo: build ## The main job, narrated: control plane, chart, operator, simulator, examples
 	tests/controlplane/build

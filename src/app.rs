@@ -182,6 +182,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         longest_request,
         fence: fences.of_requests(),
         scope_grace: Duration::from_secs(arguments.scope_grace_seconds),
+        wire: Default::default(),
     };
     match candidacy {
         Some(candidacy) => {

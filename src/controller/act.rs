@@ -1,5 +1,6 @@
 //! The only place that writes to the backend.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::Value;
@@ -103,6 +104,9 @@ pub async fn apply(
             match update(connection, ready, desired, &account, &changes).await {
                 Ok(after) => {
                     wake_claimants(pass, connection, &account, &after);
+                    if changed_by_others(pass, ready, desired, &after, &changes) {
+                        return Ok(Applied::LookAgain);
+                    }
                     Applied::Done {
                         differing: names_of(settled_changes(desired, &after, ready)),
                         account: after,
@@ -201,6 +205,21 @@ fn wake_claimants(pass: &Pass<'_>, connection: &Connection, before: &Observed, a
     }
 }
 
+/// Whether the answer to a write shows other values than the spec's where nothing was written: somebody
+/// else put them there since we last saw the account. Only of what was just sent can a backend be said
+/// to keep a spelling of its own.
+fn changed_by_others(
+    pass: &Pass<'_>,
+    ready: &Ready,
+    desired: &Desired,
+    after: &Observed,
+    written: &[Change],
+) -> bool {
+    let differing = differing(desired, after, ready, &pass.before.respelled);
+    let unwritten = |change: &Change| written.iter().all(|w| w.attribute != change.attribute);
+    differing.iter().any(unwritten)
+}
+
 /// The userName that a change has left to others.
 fn freed_name<'a>(before: &'a Observed, after: &Observed) -> Option<&'a str> {
     let old = before.user_name.as_deref()?;
@@ -297,13 +316,23 @@ fn taken(error: &ScimError) -> bool {
 
 /// After a POST only what came back different counts; what did not come back may be unobservable.
 fn settled_changes(desired: &Desired, account: &Observed, ready: &Ready) -> Vec<Change> {
+    differing(desired, account, ready, &diff::NOTHING_RESPELLED)
+}
+
+/// What came back different, but for what is known to be respelled.
+fn differing(
+    desired: &Desired,
+    account: &Observed,
+    ready: &Ready,
+    respelled: &BTreeMap<String, String>,
+) -> Vec<Change> {
     let empty = std::collections::BTreeSet::new();
     let managed = desired.attributes.keys().cloned().collect();
     let knowledge = diff::Knowledge {
         managed: &managed,
         echoed: &empty,
         spec_changed: false,
-        respelled: &diff::NOTHING_RESPELLED,
+        respelled,
     };
     diff::changes(desired, account, &ready.profile, knowledge)
 }
@@ -315,33 +344,12 @@ async fn update(
     account: &Observed,
     changes: &[Change],
 ) -> Result<Observed, ScimError> {
-    let patched = if ready.patch {
-        let version = account.version.as_deref().filter(|_| ready.etag);
-        let patch = diff::patch(changes, desired, account, &ready.profile);
-        match ready
-            .client
-            .patch(ResourceKind::User, &account.id, &patch, version)
-            .await
-        {
-            Ok(answer) => Some(answer),
-            // Discovery is a hint, never a promise.
-            Err(ScimError::NotImplemented) => None,
-            Err(error) => return Err(error),
-        }
-    } else {
-        None
-    };
-    let answer: Option<Value> = match patched {
-        Some(answer) => answer,
-        None => {
-            let mut all = {
-                let directory = connection.directory_of(ready);
-                diff::hidden(desired, account, &ready.profile, directory.echoed())
-            };
-            all.extend_from_slice(changes);
-            put_merged(ready, &account.id, &all).await?
-        }
-    };
+    let sent = send(connection, ready, desired, account, changes).await;
+    if sent.as_ref().is_err_and(ScimError::possibly_applied) {
+        // It may have been carried out: whatever is planned next starts from what the backend says.
+        connection.directory_of(ready).doubt(&account.id);
+    }
+    let answer = sent?;
     let seen = answer
         .as_ref()
         .and_then(|resource| Observed::read(resource, &ready.profile));
@@ -357,6 +365,35 @@ async fn update(
             after
         }
     })
+}
+
+/// Sends changes by PATCH, or by PUT where there is no PATCH; answers what the backend did.
+async fn send(
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+    account: &Observed,
+    changes: &[Change],
+) -> Result<Option<Value>, ScimError> {
+    if ready.patch {
+        let version = account.version.as_deref().filter(|_| ready.etag);
+        let patch = diff::patch(changes, desired, account, &ready.profile);
+        match ready
+            .client
+            .patch(ResourceKind::User, &account.id, &patch, version)
+            .await
+        {
+            // Discovery is a hint, never a promise.
+            Err(ScimError::NotImplemented) => {}
+            answer => return answer,
+        }
+    }
+    let mut all = {
+        let directory = connection.directory_of(ready);
+        diff::hidden(desired, account, &ready.profile, directory.echoed())
+    };
+    all.extend_from_slice(changes);
+    put_merged(ready, &account.id, &all).await
 }
 
 /// Archives an account: `active: false`.

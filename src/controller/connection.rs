@@ -4,10 +4,11 @@
 //! left alone and only this loop talks to the backend.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
+use tokio::time::Instant;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{Feature, ScimConnection};
@@ -267,6 +268,7 @@ async fn bring_up(
         config.insecure = spec.insecure;
         config.request_timeout = context.options.longest_request;
         config.fence = context.options.fence.clone();
+        config.wire = context.options.wire.clone();
         config.limits = Limits {
             requests_per_second: spec.limits.requests_per_second,
             max_in_flight: spec.limits.max_in_flight,

@@ -1,6 +1,7 @@
 //! The status of a ScimConnection: counts from the outcomes of its users, conditions from its run.
 //! Nothing is written when nothing changed.
 
+use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 
@@ -68,10 +69,14 @@ pub async fn report(
         .unwrap_or_default();
     let counts = counts(context, connection);
     if !memory.counted
+        && context.users.wait_until_ready().now_or_never().is_some()
         && connection.outcomes().len() >= counts.desired as usize
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
+        if connection.guard().is_resuming() {
+            context.recount(&connection.key);
+        }
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
     let held_plan = guard::held_plan(connection, before.held_plan.as_ref());

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
+use tokio::time::Instant;
 
 use crate::api::connection::{AllowedNamespaces, NamespacesFrom};
 use crate::api::{ScimConnection, ScimGroup, ScimGroupStatus, ScimUser, ScimUserStatus};
@@ -19,7 +20,7 @@ use crate::controller::live::{Connection, Woken};
 use crate::controller::scope::Ends;
 use crate::controller::secrets::Watches;
 use crate::controller::status::Statuses;
-use crate::scim::Fence;
+use crate::scim::{Fence, Wire};
 
 /// How the operator was started.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Options {
     pub fence: Fence,
     /// How long what is deleted with its namespace or its kind may hold that up.
     pub scope_grace: Duration,
+    /// What carries requests to backends.
+    pub wire: Wire,
 }
 
 type Connections = Arc<RwLock<HashMap<Key, Arc<Connection>>>>;

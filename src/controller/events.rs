@@ -3,11 +3,12 @@
 //! Routine events are rationed, since a first sync of thousands would double the writes to the API
 //! server and tell nobody anything; warnings always pass. The conditions hold the truth either way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::time::Instant;
 
 /// Routine events that may be published in one go, and how many are given back a second.
 const BURST: f64 = 25.0;

@@ -96,6 +96,9 @@ pub async fn decide(
     guard.keep(is_there);
     let resumed = guard.halt(!reliable);
     guard.decide(limit(&object.spec), provisioned, seconds, kind_ends);
+    if counted {
+        guard.everybody_asked();
+    }
     let released = guard.approve(approval);
     drop(guard);
     tell(context, resumed);

@@ -1,7 +1,9 @@
 //! The paged listing of a backend: what the directory learns from it, and whom that concerns.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::ScimConnectionSpec;

@@ -1,6 +1,6 @@
 //! What the reconciler of a connection keeps from one run to the next.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use secrecy::SecretString;
 

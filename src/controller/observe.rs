@@ -72,6 +72,9 @@ pub async fn candidates(
     if !settle_create(pass, connection, ready).await? {
         return Ok(None);
     }
+    for id in doubted(connection, ready, desired) {
+        look(connection, ready, &id).await?;
+    }
     {
         let directory = connection.directory_of(ready);
         found.by_external_id = directory.by_external_id(&desired.external_id);
@@ -82,6 +85,16 @@ pub async fn candidates(
         is_taken(pass, connection, id)
     });
     Ok(Some(found))
+}
+
+/// The accounts of this mark or name of which nobody knows what the last write to them came to.
+fn doubted(connection: &Connection, ready: &Ready, desired: &Desired) -> Vec<String> {
+    let directory = connection.directory_of(ready);
+    let marked = directory.by_external_id(&desired.external_id).into_iter();
+    let found = marked.chain(directory.by_name(&desired.user_name));
+    let ids = found.map(|account| account.id);
+    ids.filter(|id| !matches!(directory.by_id(id), Known::Present(_)))
+        .collect()
 }
 
 /// The accounts that bear the name by which a create was begun whose outcome is not recorded.

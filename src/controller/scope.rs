@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
@@ -13,6 +13,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Resource, ResourceExt};
+use tokio::time::Instant;
 
 use crate::controller::context::Context;
 use crate::controller::finalizer::Declared;

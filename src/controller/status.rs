@@ -116,7 +116,16 @@ pub async fn patch<K: Declared, S: Serialize>(
         .await
     {
         Ok(_) => Ok(Wrote::Written),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Wrote::Gone),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Wrote::Gone),
+        // Either it was made anew, or the API server could not settle a race of writers: then nothing
+        // is written, and to take that for the end of the object would leave it so.
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let there = api.get_metadata_opt(&object.name_any()).await?;
+            if there.is_some_and(|there| there.uid() == object.uid()) {
+                return Err(kube::Error::Api(status));
+            }
+            Ok(Wrote::Gone)
+        }
         Err(error) => Err(error),
     }
 }

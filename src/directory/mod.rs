@@ -35,6 +35,8 @@ struct Entry<T> {
     step: u64,
     /// The last complete listing lacked it.
     doubtful: bool,
+    /// A write was sent, and nobody knows whether it was carried out.
+    unproven: bool,
 }
 
 /// Everything of one kind that a backend has.
@@ -65,7 +67,7 @@ pub struct Difference {
 pub enum Known<T> {
     /// Seen, or written, and not contradicted since.
     Present(T),
-    /// Known before, and missing from the last listing: ask by id.
+    /// Known before, and missing from the last listing, or written to with no answer: ask by id.
     Doubtful,
     /// Never seen.
     Unknown,
@@ -154,6 +156,16 @@ impl<T: Sighting> Directory<T> {
         (self.echoed, self.external_id) = (echoed, external_id);
     }
 
+    /// Records that a write may have been carried out, whose answer was lost: what is known is old,
+    /// until a GET by id, or a listing that begins later, has told.
+    pub fn doubt(&mut self, id: &str) {
+        self.step += 1;
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.unproven = true;
+            entry.step = self.step;
+        }
+    }
+
     /// Records that one is gone: deleted by us, or 404 by id.
     pub fn remove(&mut self, id: &str) {
         self.step += 1;
@@ -165,7 +177,7 @@ impl<T: Sighting> Directory<T> {
     pub fn by_id(&self, id: &str) -> Known<T> {
         match self.entries.get(id) {
             None => Known::Unknown,
-            Some(entry) if entry.doubtful => Known::Doubtful,
+            Some(entry) if entry.doubtful || entry.unproven => Known::Doubtful,
             Some(entry) => Known::Present(entry.sighting.clone()),
         }
     }
@@ -258,6 +270,7 @@ impl<T: Sighting> Directory<T> {
             sighting,
             step,
             doubtful: false,
+            unproven: false,
         };
         self.entries.insert(id, entry);
     }
@@ -398,6 +411,25 @@ mod tests {
             begun(&directory, "here").is_empty(),
             "ours would bear a mark"
         );
+    }
+
+    #[test]
+    fn what_a_lost_answer_leaves_unknown_is_asked_for_and_a_listing_from_before_tells_nothing() {
+        let mut directory = Users::default();
+        directory.put(account("1", "ada"));
+        let mark = directory.begin_listing();
+        directory.doubt("1");
+        assert_eq!(directory.by_id("1"), Known::Doubtful);
+        assert_eq!(directory.by_name("ada").len(), 1, "it is still there");
+        let before = directory.finish_listing(mark, vec![account("1", "ada")], true);
+        assert_eq!(before, Difference::default());
+        assert_eq!(directory.by_id("1"), Known::Doubtful);
+        let mark = directory.begin_listing();
+        directory.finish_listing(mark, vec![account("1", "ada")], true);
+        assert!(matches!(directory.by_id("1"), Known::Present(_)));
+        directory.doubt("1");
+        directory.put(account("1", "ada"));
+        assert!(matches!(directory.by_id("1"), Known::Present(_)));
     }
 
     #[test]

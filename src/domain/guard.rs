@@ -126,6 +126,8 @@ struct Entry {
     state: State,
     /// Whether it was told what was decided.
     told: bool,
+    /// Released by the last approval.
+    approved: bool,
 }
 
 /// A plan that was held before a restart, and that those who ask again have not made whole yet.
@@ -186,6 +188,7 @@ impl Guard {
             scope,
             state: State::Waiting,
             told: false,
+            approved: false,
         };
         let entry = self.cases.entry(case.uid.clone()).or_insert_with(new);
         if entry.case != *case {
@@ -315,9 +318,22 @@ impl Guard {
         self.spent.iter().map(|(at, count)| (*at, *count))
     }
 
-    /// The hash of the plan that was approved last, for status.
+    /// The hash of the plan that was approved last, for status: once everybody of it has gone, or stays
+    /// after all. Written down before that, a crash would use the approval up and leave them held by the
+    /// very hash that the annotation names already.
     pub fn approved(&self) -> Option<&str> {
-        self.approved.as_deref()
+        let under_way = self.cases.values().any(|entry| entry.approved);
+        self.approved.as_deref().filter(|_| !under_way)
+    }
+
+    /// Everybody was looked at since the restart: whoever did not ask is gone, or stays, and the plan is
+    /// what it will be. What status said before may name somebody who had been granted and did not get
+    /// to go, so that nobody could approve it.
+    pub fn everybody_asked(&mut self) {
+        let decided = |entry: &Entry| entry.state != State::Waiting;
+        if self.cases.values().all(decided) {
+            self.resuming = None;
+        }
     }
 
     /// Whether the plan is not whole yet after a restart: what status said before still holds.
@@ -373,6 +389,7 @@ impl Guard {
         let mut released = 0;
         for entry in self.cases.values_mut().filter(held) {
             (entry.state, entry.told) = (State::Granted, false);
+            entry.approved = true;
             released += 1;
         }
         released

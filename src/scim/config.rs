@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::scim::fence::Fence;
 use crate::scim::limits::Limits;
+use crate::scim::wire::Wire;
 
 /// What a connection needs to be built.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct ClientConfig {
     pub request_timeout: Duration,
     /// Until when requests may begin.
     pub fence: Fence,
+    /// What carries the requests.
+    pub wire: Wire,
     /// Uses the proxy named by the environment. The check of addresses after
     /// DNS resolution is then the proxy's duty, since it resolves.
     pub use_system_proxy: bool,
@@ -50,6 +53,7 @@ impl ClientConfig {
             limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
             fence: Fence::none(),
+            wire: Wire::network(),
             use_system_proxy: false,
             search_by_post: false,
         }

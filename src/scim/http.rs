@@ -12,6 +12,7 @@
 //!
 //! What a status means is in `reply`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::scim::error::{Cause, ScimError};
 use crate::scim::fence::Fence;
 use crate::scim::limits::Limiter;
 use crate::scim::reply::{Body, Reply, retry_after};
+use crate::scim::wire::Carried;
 
 /// The longest reply that is read, in bytes after decompression: 16 MiB.
 pub const MAX_REPLY: usize = 16 * 1024 * 1024;
@@ -62,9 +64,31 @@ impl Call<'_, ()> {
     }
 }
 
+/// Carries one request.
+enum Carrier {
+    Network(reqwest::Client),
+    Memory(Arc<dyn Fn(reqwest::Request) -> Carried + Send + Sync>),
+}
+
+impl Carrier {
+    fn new(config: &ClientConfig, endpoint: &Endpoint) -> Result<Self, ConfigError> {
+        Ok(match config.wire.function() {
+            Some(function) => Self::Memory(function),
+            None => Self::Network(network(config, endpoint)?),
+        })
+    }
+
+    async fn carry(&self, request: reqwest::Request) -> Result<reqwest::Response, ScimError> {
+        match self {
+            Self::Network(client) => client.execute(request).await.map_err(transport_error),
+            Self::Memory(function) => function(request).await,
+        }
+    }
+}
+
 /// Sends requests to one backend, within its limits.
 pub(crate) struct Transport {
-    http: reqwest::Client,
+    carrier: Carrier,
     token: SecretString,
     limiter: Limiter,
     fence: Fence,
@@ -76,36 +100,8 @@ pub(crate) struct Transport {
 impl Transport {
     pub fn new(config: &ClientConfig, endpoint: &Endpoint) -> Result<Self, ConfigError> {
         bearer(&config.token).ok_or(ConfigError::TokenMalformed)?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .retry(retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(config.request_timeout)
-            .tls_version_min(tls::Version::TLS_1_2)
-            .https_only(endpoint.is_https())
-            .dns_resolver(GuardedResolver {
-                allow_local: config.allow_local,
-            })
-            .pool_max_idle_per_host(config.limits.max_in_flight.clamp(1, 1024) as usize)
-            // A pooled HTTP/2 connection that died in silence would otherwise
-            // cost every request its whole timeout.
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(10));
-        if !config.use_system_proxy {
-            builder = builder.no_proxy();
-        }
-        if let Some(pem) = &config.ca_pem {
-            let bundle = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|source| ConfigError::CaBundle(Some(source)))?;
-            if bundle.is_empty() {
-                return Err(ConfigError::CaBundle(None));
-            }
-            builder = builder.tls_certs_merge(bundle);
-        }
         Ok(Self {
-            http: builder.build().map_err(ConfigError::Tls)?,
+            carrier: Carrier::new(config, endpoint)?,
             token: config.token.clone(),
             limiter: Limiter::new(config.limits),
             fence: config.fence.clone(),
@@ -145,15 +141,12 @@ impl Transport {
         call: &Call<'_, B>,
         plain: bool,
     ) -> Result<Reply, ScimError> {
-        let headers = self.headers(call, plain);
-        let mut request = self
-            .http
-            .request(call.method.clone(), call.url.clone())
-            .headers(headers);
+        let mut request = reqwest::Request::new(call.method.clone(), call.url.clone());
+        *request.headers_mut() = self.headers(call, plain);
         if let Some(body) = call.body {
             // Our own values serialise; if one ever did not, nothing was sent.
             let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
-            request = request.body(bytes);
+            *request.body_mut() = Some(bytes.into());
         }
         let Some(_permit) = self.limiter.acquire().await else {
             return Err(ScimError::Closed);
@@ -164,7 +157,7 @@ impl Transport {
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         let started = tokio::time::Instant::now();
-        let response = request.send().await.map_err(transport_error);
+        let response = self.carrier.carry(request).await;
         // No URL: ids and filters can be personal data.
         tracing::debug!(
             method = %call.method,
@@ -199,6 +192,38 @@ impl Transport {
         }
         headers
     }
+}
+
+fn network(config: &ClientConfig, endpoint: &Endpoint) -> Result<reqwest::Client, ConfigError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .retry(retry::never())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(config.request_timeout)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .https_only(endpoint.is_https())
+        .dns_resolver(GuardedResolver {
+            allow_local: config.allow_local,
+        })
+        .pool_max_idle_per_host(config.limits.max_in_flight.clamp(1, 1024) as usize)
+        // A pooled HTTP/2 connection that died in silence would otherwise
+        // cost every request its whole timeout.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10));
+    if !config.use_system_proxy {
+        builder = builder.no_proxy();
+    }
+    if let Some(pem) = &config.ca_pem {
+        let bundle = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|source| ConfigError::CaBundle(Some(source)))?;
+        if bundle.is_empty() {
+            return Err(ConfigError::CaBundle(None));
+        }
+        builder = builder.tls_certs_merge(bundle);
+    }
+    builder.build().map_err(ConfigError::Tls)
 }
 
 /// The Authorization header of a token, where it is one (RFC 6750 §2.1).

@@ -26,6 +26,7 @@ pub mod patch;
 pub mod path;
 pub mod reply;
 pub mod types;
+pub mod wire;
 
 mod cause;
 mod path_value;
@@ -45,3 +46,4 @@ pub use listing::{Listing, ListingOptions, list_all};
 pub use patch::{Patch, PatchOp};
 pub use path::{AttributePath, PathError};
 pub use types::{Page, ResourceKind};
+pub use wire::Wire;

@@ -327,3 +327,46 @@ fn a_kind_that_ends_and_a_backend_not_to_be_relied_on_let_nobody_go() {
     }
     assert!(!guard.only_scopes_end(), "nobody is held at all");
 }
+
+#[test]
+fn an_approval_is_not_used_up_by_a_crash_before_anybody_went() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..12, 0, 1_000_000);
+    let hash = guard.plan().map(|plan| plan.hash);
+    assert_eq!(guard.approve(hash.as_deref()), 7);
+    assert_eq!(guard.approved(), None, "nobody of it is gone yet");
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, None));
+    assert_eq!(round(&mut again, 5..12, 5, 1_000_001), 0);
+    assert_eq!(
+        again.approve(hash.as_deref()),
+        7,
+        "by what is there already"
+    );
+    (5..12).for_each(|number| {
+        again.withdraw(&format!("uid-{number}"));
+    });
+    assert_eq!(again.approved(), hash.as_deref(), "used up now");
+}
+
+#[test]
+fn who_was_granted_and_could_not_go_before_a_crash_joins_a_plan_that_can_be_approved() {
+    let mut guard = Guard::default();
+    // Five are granted and written down; none of them gets to go.
+    round(&mut guard, 0..12, 0, 1_000_000);
+    let held = guard.plan().map(|plan| plan.hash);
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, held.clone()));
+    assert_eq!(round(&mut again, 0..8, 12, 1_000_001), 0);
+    again.everybody_asked();
+    assert!(again.plan().is_some_and(|plan| plan.count == 8));
+    assert_eq!(
+        round(&mut again, 8..12, 12, 1_000_002),
+        0,
+        "no room is left"
+    );
+    assert!(!again.is_resuming(), "status shows what there is");
+    let plan = again.plan().map(|plan| plan.hash);
+    assert_ne!(plan, held);
+    assert_eq!(again.approve(plan.as_deref()), 12);
+}

@@ -22,6 +22,10 @@ impl KillSwitch {
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A listener whose connections can be cut, one by one or all together.

@@ -37,7 +37,7 @@ enum Strike {
     LoseReply,
 }
 
-async fn handle(
+pub(crate) async fn handle(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(connection): ConnectInfo<KillSwitch>,
     request: Request,

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -27,7 +29,8 @@ use crate::{Dialect, Faults, LoggedRequest, RequestCounts, SimConfig, Switches};
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
-    server: JoinHandle<()>,
+    /// None for one that is asked in memory.
+    server: Option<JoinHandle<()>>,
 }
 
 impl Simulator {
@@ -52,8 +55,27 @@ impl Simulator {
         Ok(Self {
             shared,
             address,
-            server,
+            server: Some(server),
         })
+    }
+
+    /// One that nobody can connect to: it is asked by [`Simulator::answer`], on any runtime.
+    #[must_use]
+    pub fn in_memory(config: SimConfig) -> Self {
+        let address = config.listen;
+        Self {
+            shared: Arc::new(Shared::new(config, &address.to_string())),
+            address,
+            server: None,
+        }
+    }
+
+    /// What it answers to a request, without a connection; `None` when the answer gets lost.
+    pub async fn answer(&self, request: Request) -> Option<Response> {
+        let connection = KillSwitch::default();
+        let asked = (State(self.shared.clone()), ConnectInfo(connection.clone()));
+        let answer = server::handle(asked.0, asked.1, request).await;
+        (!connection.is_cut()).then_some(answer)
     }
 
     /// The SCIM base URL, with a trailing slash.
@@ -196,13 +218,18 @@ impl Simulator {
 
     /// Waits for as long as the simulator serves.
     pub async fn serve(mut self) {
-        let _ = (&mut self.server).await;
+        match &mut self.server {
+            Some(server) => drop(server.await),
+            None => std::future::pending().await,
+        }
     }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.server.abort();
+        if let Some(server) = &self.server {
+            server.abort();
+        }
         self.set_reachable(false);
     }
 }

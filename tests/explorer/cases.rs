@@ -1,0 +1,154 @@
+//! What the explorer has found, and what is worth telling by name: each a story with the faults that
+//! brought it out.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::faults::{Fault, Mode, Point};
+use super::rig::{Case, Run, run};
+use super::story::Step;
+
+fn told(steps: impl IntoIterator<Item = (Step, u64)>) -> Case {
+    let steps = steps.into_iter();
+    Case::new(
+        steps
+            .map(|(step, seconds)| (step, Duration::from_secs(seconds)))
+            .collect(),
+    )
+}
+
+fn fault(mode: Mode, what: &str, nth: usize) -> Fault {
+    let what = what.to_owned();
+    Fault {
+        at: Point { what, nth },
+        mode,
+    }
+}
+
+/// Everything is right in the end, and every fault has struck.
+fn holds(case: &Case) -> Run {
+    let run = run(case);
+    assert!(run.wrong.is_empty(), "{run}");
+    for fault in &case.faults.named {
+        assert!(run.struck.contains(fault), "{fault} did not strike");
+    }
+    run
+}
+
+/// The first status of ada was taken for told, and what she was given was never cleared.
+#[test]
+fn a_status_refused_for_a_race_is_written_again() {
+    let story = told([
+        (Step::User("ada", json!({"office": "Leeds"})), 15),
+        (Step::EditUser("ada", json!({"office": null})), 15),
+    ]);
+    let conflict = fault(Mode::Conflict, "k8s PATCH scimusers team/ada/status", 0);
+    holds(&story.with(vec![conflict]));
+}
+
+/// She was Ready, active as the spec says, and archived at the backend.
+#[test]
+fn r02_what_a_timeout_left_unknown_is_looked_at() {
+    let story = told([
+        (Step::User("ada", json!({})), 15),
+        (Step::EditUser("ada", json!({"active": false})), 15),
+        (Step::EditUser("ada", json!({"active": true})), 60),
+    ]);
+    let timeout = fault(Mode::TimeoutDone, "scim PATCH Users team/ada", 0);
+    holds(&story.with(vec![timeout]));
+}
+
+/// The name that somebody else had given her was taken for the backend's spelling of hers.
+#[test]
+fn r05_what_somebody_else_changed_is_no_spelling_of_the_backend() {
+    let other = json!({"name": {"givenName": "Eve", "familyName": "Lovelace"}});
+    holds(&told([
+        (Step::User("ada", json!({})), 15),
+        (Step::Drift("ada", other), 0),
+        (Step::EditUser("ada", json!({"office": "Leeds"})), 15),
+    ]));
+}
+
+/// One of three may go, and two are held; then the operator is killed, when the first was told that he
+/// may go, or when the two were approved.
+#[test]
+fn r14_a_crash_leaves_nobody_who_cannot_be_approved() {
+    let mut story = told([
+        (Step::User("ada", json!({})), 0),
+        (Step::User("bob", json!({})), 0),
+        (Step::User("cyd", json!({})), 15),
+        (Step::DropUser("ada"), 0),
+        (Step::DropUser("bob"), 0),
+        (Step::DropUser("cyd"), 15),
+        (Step::Approve, 15),
+        (Step::Approve, 15),
+    ]);
+    story.guard = 1;
+    let undisturbed = holds(&story);
+    let status = "k8s PATCH scimconnections team/hr/status";
+    let writes = undisturbed
+        .trace
+        .iter()
+        .filter(|point| point.what == status);
+    for nth in 0..writes.count().min(12) {
+        let crashed = holds(&story.with(vec![fault(Mode::CrashAfter, status, nth)]));
+        assert_eq!(crashed.image, undisturbed.image, "#{nth}");
+    }
+}
+
+/// The finalizer of the old one comes off while the new one comes, and the watch is behind.
+#[test]
+fn r06_the_old_one_never_harms_the_new_one() {
+    let story = told([
+        (Step::User("ada", json!({})), 15),
+        (Step::DropUser("ada"), 0),
+        (Step::User("ada", json!({"office": "Oslo"})), 15),
+    ]);
+    let gone = "event DELETED scimusers team/ada";
+    for mode in [Mode::Delay, Mode::Close, Mode::Gone] {
+        holds(&story.with(vec![fault(mode, gone, 0)]));
+    }
+}
+
+/// What happened while there was no watch is found by the listing after it.
+#[test]
+fn r07_a_watch_that_is_gone_misses_nothing() {
+    let story = told([
+        (Step::User("ada", json!({})), 15),
+        (Step::User("bob", json!({})), 0),
+        (Step::DropUser("ada"), 15),
+    ]);
+    holds(&story.with(vec![fault(Mode::Gone, "event ADDED scimusers team/bob", 0)]));
+}
+
+/// R26: one that the backend refuses for ever, and another that breaks a rule, are nobody else's trouble.
+#[test]
+fn r26_one_that_is_refused_for_ever_leaves_the_others_alone() {
+    let stranger = json!({"userName": super::story::FOREIGN});
+    let run = run(&told([
+        (Step::User("ada", stranger), 0),
+        (Step::User("bob", json!({"preferredLanguage": "tlh"})), 0),
+        (Step::User("cyd", json!({})), 15),
+    ]));
+    let about = |name: &str| run.wrong.iter().any(|wrong| wrong.contains(name));
+    assert!(about("ada") && about("bob"), "{run}");
+    assert!(!about("cyd") && !about("written in rest"), "{run}");
+}
+
+/// R27: two swap their names, one by way of a third.
+#[test]
+fn r27_names_that_are_swapped_come_to_rest() {
+    holds(&told([
+        (Step::User("ada", json!({})), 0),
+        (Step::User("bob", json!({})), 15),
+        (
+            Step::EditUser("ada", json!({"userName": "bob@example.com"})),
+            0,
+        ),
+        (
+            Step::EditUser("bob", json!({"userName": "ada@example.com"})),
+            15,
+        ),
+    ]));
+}

@@ -1,0 +1,79 @@
+//! Random stories: whatever people may do to a few resources and their accounts, by a seed.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::faults::Faults;
+use super::rig::Case;
+use super::story::Step;
+
+const PEOPLE: [&str; 4] = ["ada", "bob", "cyd", "dee"];
+const GROUPS: [&str; 2] = ["crew", "band"];
+
+/// The walk of a seed.
+pub fn walk(seed: u64) -> Case {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let length = random.usize(4..16);
+    let mut steps = vec![(Step::User("ada", json!({})), pause(&mut random))];
+    for _ in 0..length {
+        steps.push((step(&mut random), pause(&mut random)));
+    }
+    // One who stays, so that the end is not always empty.
+    steps.push((
+        Step::User("ada", json!({"office": "Oslo"})),
+        Duration::from_secs(15),
+    ));
+    let odds = random.choice([0, 20, 60, 150]).unwrap_or_default();
+    Case {
+        steps,
+        guard: 100,
+        etag: random.bool(),
+        faults: Faults {
+            named: Vec::new(),
+            odds,
+            seed,
+        },
+    }
+}
+
+/// None, or a little, so that one thing comes upon another; or until all is quiet.
+fn pause(random: &mut fastrand::Rng) -> Duration {
+    let milliseconds = [0, 0, 3, 20, 60, 300, 1_500, 4_000, 15_000, 40_000];
+    Duration::from_millis(random.choice(milliseconds).unwrap_or_default())
+}
+
+fn step(random: &mut fastrand::Rng) -> Step {
+    let who = PEOPLE[random.usize(..PEOPLE.len())];
+    let group = GROUPS[random.usize(..GROUPS.len())];
+    let some = |random: &mut fastrand::Rng| {
+        let mut some = PEOPLE.to_vec();
+        some.retain(|_| random.bool());
+        some
+    };
+    match random.u32(0..24) {
+        0..=4 => Step::User(who, json!({"office": "Leeds"})),
+        5 | 6 => Step::EditUser(who, json!({"office": random.choice(["Leeds", "Oslo"])})),
+        7 => Step::EditUser(
+            who,
+            json!({"office": null, "grade": random.choice(["7", "8"])}),
+        ),
+        8 | 9 => {
+            let name = random.choice(["", ".new"]).unwrap_or_default();
+            Step::EditUser(who, json!({"userName": format!("{who}{name}@example.com")}))
+        }
+        10 => Step::EditUser(who, json!({"active": false})),
+        11 => Step::EditUser(who, json!({"active": true})),
+        12 | 13 => Step::DropUser(who),
+        14 | 15 => Step::Group(group, some(random)),
+        16 | 17 => Step::Members(group, some(random)),
+        18 => Step::DropGroup(group),
+        19 => Step::Rotate(random.choice(["token-a", "token-b"]).unwrap_or_default()),
+        20 | 21 => Step::Drift(
+            who,
+            json!({"name": {"givenName": "else", "familyName": "where"}}),
+        ),
+        22 => Step::Drift(who, json!({"active": random.bool()})),
+        _ => Step::Vanish(who),
+    }
+}
