@@ -127,9 +127,10 @@ impl Selection {
     /// What is left of all points that were taken.
     pub fn part<T>(&self, points: Vec<T>) -> Vec<T> {
         let (part, of) = self.shard;
-        let points = points.into_iter().skip(self.from).enumerate();
-        let those = points.filter(|(index, _)| index % of == part - 1);
-        those.map(|(_, point)| point).collect()
+        let count = points.len().saturating_sub(self.from);
+        let (begin, end) = (count * (part - 1) / of, count * part / of);
+        let left = points.into_iter().skip(self.from);
+        left.skip(begin).take(end - begin).collect()
     }
 }
 

@@ -108,17 +108,22 @@ fn local(object: &DynamicObject, names: &BTreeMap<String, String>) -> Value {
     })
 }
 
-/// A status without what may differ. `Synced=True` says what was done last, which a crash may split in
-/// two or leave to be found done: that it is True is compared, the word for it is not.
+/// A status without what may differ; its conditions by type. `Synced=True` says what was done last, which
+/// a crash may split in two or leave to be found done: that it is True is compared, the word for it is not.
 pub fn status(status: &Value, names: &BTreeMap<String, String>) -> Value {
-    let mut status = without(&replaced(status, names));
-    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
+    let mut status = replaced(&without(status), names);
+    if let Some(Value::Array(conditions)) = status.get("conditions") {
+        let mut by_type = Map::new();
         for condition in conditions {
+            let mut condition = condition.clone();
             if condition["type"] == "Synced" && condition["status"] == "True" {
                 condition["reason"] = Value::Null;
                 condition["message"] = Value::Null;
             }
+            let kind = condition["type"].as_str().unwrap_or_default();
+            by_type.insert(kind.to_owned(), condition);
         }
+        status["conditions"] = Value::Object(by_type);
     }
     status
 }
