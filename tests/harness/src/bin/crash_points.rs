@@ -11,7 +11,19 @@ use scim_operator_harness::crash_points::{
 };
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
+    match enumerate().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("crash-points: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything held.
+async fn enumerate() -> Result<bool> {
     let selection = Selection::from_environment()?;
     let this = std::env::current_exe()?;
     let built = this.parent().context("this binary lies in no folder")?;
@@ -30,8 +42,5 @@ async fn main() -> Result<ExitCode> {
     }
     println!("{report}");
     report.keep(built.parent().unwrap_or(built))?;
-    Ok(match report.holds() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(report.holds())
 }
