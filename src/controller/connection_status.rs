@@ -18,6 +18,9 @@ use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, Removal};
 use crate::domain::names;
 
+/// How status says that a backend does not return `externalId`.
+const NOT_ECHOED: &str = "NotEchoed";
+
 /// What a run of the connection came to.
 #[derive(Clone, Copy)]
 pub enum Run<'a> {
@@ -46,6 +49,10 @@ pub fn remember(object: &ScimConnection, connection: &Connection) {
         let side = connection.group_side();
         side.set_removal(Removal::parse(&capabilities.member_removal));
         side.set_echo(MembersEcho::parse(&capabilities.members));
+        // Not that it is returned: whoever relies on that has to have seen it, and a listing shows it.
+        if capabilities.external_id == NOT_ECHOED {
+            connection.directory().external_id_was_dropped();
+        }
     }
 }
 
@@ -98,7 +105,7 @@ pub async fn report(
                     external_id: match connection.directory().external_id_echo() {
                         ExternalIdEcho::Unknown => "Unknown",
                         ExternalIdEcho::Echoed => "Echoed",
-                        ExternalIdEcho::NotEchoed => "NotEchoed",
+                        ExternalIdEcho::NotEchoed => NOT_ECHOED,
                     }
                     .into(),
                     member_removal: connection.group_side().removal().as_str().into(),
