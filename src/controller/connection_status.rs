@@ -1,6 +1,7 @@
 //! The status of a ScimConnection: counts from the outcomes of its users, conditions from its run.
 //! Nothing is written when nothing changed.
 
+use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 
@@ -80,6 +81,8 @@ pub async fn report(
         memory.counted = true;
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
+    let groups = group_counts(context, connection);
+    memory.groups_counted |= every_group_was_looked_at(context, connection);
     let mut verdicts = verdicts(object, memory, run);
     let held_plan = guard::held_plan(connection, before.held_plan.as_ref());
     verdicts.extend(held_plan.as_ref().map(guard::verdict));
@@ -118,7 +121,11 @@ pub async fn report(
         } else {
             before.users
         },
-        groups: group_counts(context, connection),
+        groups: if memory.groups_counted || before.groups.is_none() {
+            groups
+        } else {
+            before.groups
+        },
         approved_plan: guard::approved_plan(connection),
         held_plan,
         deprovisioned: guard::deprovisioned(connection),
@@ -273,6 +280,16 @@ fn counts(context: &Context, connection: &Connection) -> UserCounts {
         failing: count(&|o| o.state == State::Failing),
         unmanaged: accounts.saturating_sub(provisioned),
     }
+}
+
+/// Whether the counts of groups are whole: not before it is known which there are, and each has come out
+/// somehow.
+fn every_group_was_looked_at(context: &Context, connection: &Connection) -> bool {
+    let listed = context.groups.wait_until_ready().now_or_never();
+    let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
+    matches!(listed, Some(Ok(())))
+        && matches!(connection.phase(), Phase::Ready(_))
+        && connection.group_outcomes().len() >= declared
 }
 
 /// The counts of groups, where there are any.
