@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     journal::{Asked, Side},
-    scenario::{CANARY, CONNECTION, GROUP, SCIM, USER},
+    scenario::{CANARY, CONNECTION, GROUP, SCIM, Scenario, USER},
     stage::{Declared, plural},
 };
 
@@ -58,24 +58,25 @@ pub fn one_each(
     accounts: &[Value],
     groups: &[Value],
     declared: &[Declared],
-    nowhere: &[&str],
+    scenario: &Scenario,
 ) -> (Vec<Violation>, usize) {
     let (mut found, mut surplus) = (Vec::new(), 0);
     let mut explained = 0;
     for declared in declared {
         let user = declared.kind == USER;
         let policy = declared.spec["deletionPolicy"].as_str();
-        // A user's default is the connection's, which no scenario changes; a group's is to be deleted.
-        let kept = user && policy.is_none_or(|policy| policy == "Archive");
+        // A user's default is the connection's, which no scenario changes; a group is deleted if it is ours.
+        let archived = user && policy.is_none_or(|policy| policy == "Archive");
+        let kept = archived || scenario.retained.contains(&declared.name);
         let wanted = Wanted {
             declared,
             pool: if user { accounts } else { groups },
             by: if user { "userName" } else { "displayName" },
             count: match declared.deleted {
-                false => usize::from(!nowhere.contains(&declared.name)),
+                false => usize::from(!scenario.nowhere.contains(&declared.name)),
                 true => usize::from(kept),
             },
-            archived: declared.deleted,
+            archived: declared.deleted && archived,
         };
         let those = wanted.those();
         explained += those.len();

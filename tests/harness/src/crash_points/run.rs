@@ -78,7 +78,7 @@ pub async fn run(
     let asked = stage.journal.since(0);
     let (accounts, groups) = stage.ours();
     let (found, duplicates) =
-        oracles::one_each(&accounts, &groups, &stage.declared_last(), scenario.nowhere);
+        oracles::one_each(&accounts, &groups, &stage.declared_last(), scenario);
     violations.extend(found);
     let changed = stage.strangers.changed(&stage.simulator).len();
     let named = oracles::writes_to_strangers(&asked, |id| stage.strangers.have(id));

@@ -27,6 +27,8 @@ pub struct Scenario {
     pub backend: fn(&Simulator),
     /// Users and groups whose spec is never valid: they have nothing at the backend.
     pub nowhere: &'static [&'static str],
+    /// Groups that were there before and were taken over: deleted, they stay at the backend.
+    pub retained: &'static [&'static str],
     /// What happens.
     pub steps: Vec<Step>,
 }

@@ -18,7 +18,7 @@ impl Strangers {
                 "userName": name, "active": true,
                 "name": {"givenName": "canary-given", "familyName": "canary-family"},
                 "emails": [{"type": "work", "value": name, "primary": true}],
-                "addresses": [{"type": "work", "country": "GB"}], "preferredLanguage": "en-GB"
+                "addresses": [{"type": "work", "country": "GB"}], "preferredLanguage": "en_gb"
             });
             super::scenario::merge(&mut account, &extra);
             simulator.insert_user(account)

@@ -36,6 +36,7 @@ fn scenario(name: &'static str, steps: Vec<super::scenario::Step>) -> Scenario {
         connection: json!({}),
         backend: as_usual,
         nowhere: &[],
+        retained: &[],
         steps,
     }
 }
@@ -201,13 +202,14 @@ fn adoption() -> Scenario {
             delete(GROUP, "engineers"),
         ],
     );
+    scenario.retained = &["engineers"];
     scenario.connection = json!({"adoption": {"match": ["UserName", "DisplayName"]}});
     scenario.backend = |simulator| {
         let account = json!({
             "userName": "canary-ada@example.com", "active": true,
             "name": {"givenName": "canary-given", "familyName": "canary-family"},
             "emails": [{"type": "work", "value": "canary-ada@example.com", "primary": true}],
-            "addresses": [{"type": "work", "country": "FR"}], "preferredLanguage": "en-GB"
+            "addresses": [{"type": "work", "country": "FR"}], "preferredLanguage": "en_gb"
         });
         simulator.insert_user(account);
         simulator.insert_group(json!({"displayName": "Engineers"}));
