@@ -79,6 +79,7 @@ pub async fn report(
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
+        connection.guard().everybody_asked();
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
     let groups = group_counts(context, connection);
@@ -129,6 +130,7 @@ pub async fn report(
         approved_plan: guard::approved_plan(connection),
         held_plan,
         deprovisioned: guard::deprovisioned(connection),
+        under_way: guard::under_way(connection),
         last_full_sync: memory
             .last_full_sync
             .map(Time)

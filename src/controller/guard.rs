@@ -18,6 +18,9 @@ use crate::domain::names;
 /// Why a deprovisioning is held, for the one who is held.
 pub const HELD: &str = "the deprovisioning guard holds this for approval; the connection's heldPlan says what, and how to approve it";
 
+/// How many of those that are let go at once are written down; whoever is beyond would ask again.
+const UNDER_WAY: usize = 10_000;
+
 /// Asks whether the person of this pass may be deprovisioned now. Whoever has to wait is woken when it
 /// is decided.
 pub fn ask(pass: &Pass<'_>, connection: &Connection, action: Deprovisioning) -> Answer {
@@ -126,6 +129,14 @@ pub fn deprovisioned(connection: &Connection) -> Vec<Deprovisioned> {
     spent.collect()
 }
 
+/// Who was let go and is not known to have gone, for status.
+pub fn under_way(connection: &Connection) -> Vec<String> {
+    let mut hashes: Vec<String> = connection.guard().under_way().collect();
+    hashes.sort();
+    hashes.truncate(UNDER_WAY);
+    hashes
+}
+
 /// Takes up what was written down before a restart.
 pub fn restore(object: &ScimConnection, connection: &Connection) {
     if let Some(status) = &object.status {
@@ -135,6 +146,7 @@ pub fn restore(object: &ScimConnection, connection: &Connection) {
             spent: spent.collect(),
             held: status.held_plan.as_ref().map(|plan| plan.hash.clone()),
             approved: status.approved_plan.clone(),
+            under_way: status.under_way.iter().cloned().collect(),
         });
     }
 }

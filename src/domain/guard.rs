@@ -1,11 +1,11 @@
 //! The brake on mass deprovisioning: so many may be archived or deleted within a rolling window, and
 //! what exceeds it is held as one plan that a person approves by its hash, or does not.
 //!
-//! Guarantees: nothing is granted before what it spends is written down ([`Guard::persisted`]), so that
-//! a crash never spends twice; an approval releases exactly the plan whose hash it names. Time is passed
+//! Guarantees: nothing is granted before what it spends, and to whom, is written down
+//! ([`Guard::persisted`]), so that a crash neither spends twice nor forgets an approval; an approval releases exactly the plan whose hash it names. Time is passed
 //! in, as seconds since 1970: the window has to survive a restart, which no monotonic clock does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::names;
 
@@ -91,6 +91,8 @@ pub struct Remembered {
     pub held: Option<String>,
     /// The hash of the plan that was approved last.
     pub approved: Option<String>,
+    /// Who was let go, each as a hash, and was not known to have gone.
+    pub under_way: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +129,8 @@ pub struct Guard {
     cases: HashMap<String, Entry>,
     approved: Option<String>,
     resuming: Option<Resuming>,
+    /// Who was let go before a restart, by hash, and has not asked again yet.
+    under_way: BTreeSet<String>,
 }
 
 impl Guard {
@@ -137,8 +141,10 @@ impl Guard {
             spent,
             held,
             approved,
+            under_way,
         } = remembered;
         self.spent = spent;
+        self.under_way = under_way;
         self.approved = approved;
         self.resuming = held.map(|hash| Resuming { hash, until: None });
     }
@@ -152,13 +158,19 @@ impl Guard {
                 State::Waiting | State::Reserved => Answer::Wait,
             },
             _ => {
+                // Spent, and written down, before a restart.
+                let granted = self.under_way.remove(&hash(case));
+                let (state, answer) = match granted {
+                    true => (State::Granted, Answer::Go),
+                    false => (State::Waiting, Answer::Wait),
+                };
                 let entry = Entry {
                     case: case.clone(),
-                    state: State::Waiting,
-                    told: false,
+                    state,
+                    told: granted,
                 };
                 self.cases.insert(case.uid.clone(), entry);
-                Answer::Wait
+                answer
             }
         }
     }
@@ -169,7 +181,7 @@ impl Guard {
         let spent: u32 = self.spent.values().sum();
         // Who went within the window was provisioned when it began: the share is one of all. Who is
         // under way is provisioned still.
-        let under_way = self.count(|state| matches!(state, State::Reserved | State::Granted));
+        let under_way = u32::try_from(self.under_way().count()).unwrap_or(u32::MAX);
         let gone = spent.saturating_sub(under_way);
         let allowance = limit.allowance(provisioned.saturating_add(gone));
         let mut left = allowance.saturating_sub(spent);
@@ -231,9 +243,20 @@ impl Guard {
         now < until
     }
 
-    fn count(&self, test: impl Fn(State) -> bool) -> u32 {
-        let found = self.cases.values().filter(|entry| test(entry.state));
-        u32::try_from(found.count()).unwrap_or(u32::MAX)
+    /// Who was let go and is not known to have gone, each as a hash, for status.
+    pub fn under_way(&self) -> impl Iterator<Item = String> {
+        let here = self
+            .cases
+            .values()
+            .filter(|entry| matches!(entry.state, State::Reserved | State::Granted));
+        let here = here.map(|entry| hash(&entry.case));
+        here.chain(self.under_way.iter().cloned())
+    }
+
+    /// Everybody was looked at since the restart: who was let go before it and has not asked again is
+    /// gone, or is not to go any more.
+    pub fn everybody_asked(&mut self) {
+        self.under_way.clear();
     }
 
     /// What was decided is written down: returns those who may go now, and those who are held.
@@ -250,10 +273,11 @@ impl Guard {
         told
     }
 
-    /// Somebody is deprovisioned, or is not to be any more. True when the plan is another one now.
+    /// Somebody is deprovisioned, or is not to be any more. True when what was written down of it is so
+    /// no more.
     pub fn withdraw(&mut self, uid: &str) -> bool {
         let gone = self.cases.remove(uid);
-        gone.is_some_and(|entry| entry.state == State::Held)
+        gone.is_some_and(|entry| entry.state != State::Waiting)
     }
 
     /// Forgets whoever is there no more.
@@ -311,11 +335,16 @@ impl Guard {
         let held = |entry: &&mut Entry| entry.state == State::Held;
         let mut released = 0;
         for entry in self.cases.values_mut().filter(held) {
-            (entry.state, entry.told) = (State::Granted, false);
+            // As whoever the window lets go: not before it is written down.
+            (entry.state, entry.told) = (State::Reserved, false);
             released += 1;
         }
         released
     }
+}
+
+fn hash(case: &Case) -> String {
+    names::short_hash(&line(case))
 }
 
 fn line(case: &Case) -> String {

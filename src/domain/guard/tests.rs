@@ -34,6 +34,7 @@ fn remembered(guard: &Guard, held: Option<String>) -> Remembered {
         spent: guard.spent().collect(),
         held,
         approved: guard.approved().map(str::to_owned),
+        under_way: guard.under_way().collect(),
     }
 }
 
@@ -290,4 +291,61 @@ fn whoever_is_gone_is_in_no_plan() {
     round(&mut guard, 0..60, 100, 1_000_000);
     guard.keep(|case| case.name != "user-059");
     assert_eq!(guard.plan().map(|plan| plan.count), Some(49));
+}
+
+#[test]
+fn a_crash_after_the_grant_was_written_down_spends_it_once() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..10, 100, 1_000_000), 10);
+    // Three went; of one of them nobody wrote down any more that he did.
+    guard.withdraw("uid-0");
+    guard.withdraw("uid-1");
+    let written_down = remembered(&guard, None);
+    let mut again = Guard::default();
+    again.restore(written_down);
+    assert_eq!(
+        again.ask(&case(3)),
+        Answer::Go,
+        "let go before, and asked for again"
+    );
+    let other = Case {
+        action: Deprovisioning::Delete,
+        ..case(4)
+    };
+    assert_eq!(again.ask(&other), Answer::Wait, "another matter");
+    assert_eq!(
+        round(&mut again, 3..12, 98, 1_000_001),
+        7,
+        "the seven that were let go, and nobody else"
+    );
+    assert_eq!(again.spent().map(|(_, count)| count).sum::<u32>(), 10);
+    assert_eq!(again.under_way().count(), 8);
+    again.everybody_asked();
+    assert_eq!(again.under_way().count(), 7, "number 2 had gone");
+    again.withdraw("uid-3");
+    assert_eq!(again.ask(&case(3)), Answer::Wait, "once");
+}
+
+#[test]
+fn a_crash_in_the_middle_of_an_approved_plan_keeps_nobody_of_it() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    let hash = guard.plan().unwrap().hash;
+    assert_eq!(guard.approve(Some(&hash)), 50);
+    assert_eq!(guard.ask(&case(59)), Answer::Wait, "not written down yet");
+    let unwritten = remembered(&Guard::default(), Some(hash.clone()));
+    guard.persisted();
+    assert_eq!(guard.ask(&case(59)), Answer::Go);
+    guard.withdraw("uid-59");
+
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, None));
+    assert_eq!(again.approve(Some(&hash)), 0, "an approval works once");
+    assert_eq!(round(&mut again, 10..59, 90, 1_000_001), 49, "all the rest");
+
+    // Written down or not, it is one or the other: nothing was let go, and the approval still stands.
+    let mut early = Guard::default();
+    early.restore(unwritten);
+    round(&mut early, 10..60, 90, 1_000_001);
+    assert_eq!(early.approve(Some(&hash)), 50);
 }
