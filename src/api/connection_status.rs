@@ -40,6 +40,11 @@ pub struct ScimConnectionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub deprovisioned: Vec<Deprovisioned>,
+    /// Who was let go by the guard and is not known to have gone, each as a hash: a restart neither counts
+    /// them again nor has them approved again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10000), inner(length(max = 64)))]
+    pub under_way: Vec<String>,
     /// When the last complete listing ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_full_sync: Option<Time>,

@@ -20,6 +20,9 @@ use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, Removal};
 use crate::domain::names;
 
+/// How status says that a backend does not return `externalId`.
+const NOT_ECHOED: &str = "NotEchoed";
+
 /// What a run of the connection came to.
 #[derive(Clone, Copy)]
 pub enum Run<'a> {
@@ -48,6 +51,10 @@ pub fn remember(object: &ScimConnection, connection: &Connection) {
         let side = connection.group_side();
         side.set_removal(Removal::parse(&capabilities.member_removal));
         side.set_echo(MembersEcho::parse(&capabilities.members));
+        // Not that it is returned: whoever relies on that has to have seen it, and a listing shows it.
+        if capabilities.external_id == NOT_ECHOED {
+            connection.directory().external_id_was_dropped();
+        }
     }
 }
 
@@ -79,6 +86,8 @@ pub async fn report(
         }
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
+    let groups = group_counts(context, connection);
+    memory.groups_counted |= every_group_was_looked_at(context, connection);
     let held_plan = guard::held_plan(connection, before.held_plan.as_ref());
     let held = guard::verdict(connection, held_plan.as_ref()).or_else(|| memory.leaving.clone());
     let verdicts = verdicts(object, memory, held, run);
@@ -104,7 +113,7 @@ pub async fn report(
                     external_id: match connection.directory().external_id_echo() {
                         ExternalIdEcho::Unknown => "Unknown",
                         ExternalIdEcho::Echoed => "Echoed",
-                        ExternalIdEcho::NotEchoed => "NotEchoed",
+                        ExternalIdEcho::NotEchoed => NOT_ECHOED,
                     }
                     .into(),
                     member_removal: connection.group_side().removal().as_str().into(),
@@ -117,11 +126,16 @@ pub async fn report(
         } else {
             before.users
         },
-        groups: group_counts(context, connection),
+        groups: if memory.groups_counted || before.groups.is_none() {
+            groups
+        } else {
+            before.groups
+        },
         missing_accounts: loss::status(connection),
         approved_plan: guard::approved_plan(connection),
         held_plan,
         deprovisioned: guard::deprovisioned(connection),
+        under_way: guard::under_way(connection),
         last_full_sync: memory
             .last_full_sync
             .map(Time)
@@ -284,6 +298,16 @@ fn counts(context: &Context, connection: &Connection) -> UserCounts {
         failing: count(&|o| o.state == State::Failing),
         unmanaged: accounts.saturating_sub(provisioned),
     }
+}
+
+/// Whether the counts of groups are whole: not before it is known which there are, and each has come out
+/// somehow.
+fn every_group_was_looked_at(context: &Context, connection: &Connection) -> bool {
+    let listed = context.groups.wait_until_ready().now_or_never();
+    let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
+    matches!(listed, Some(Ok(())))
+        && matches!(connection.phase(), Phase::Ready(_))
+        && connection.group_outcomes().len() >= declared
 }
 
 /// The counts of groups, where there are any.

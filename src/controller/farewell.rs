@@ -223,12 +223,12 @@ pub async fn archive_now(
                     == Answer::Go =>
         {
             match act::archive(connection, ready, &account).await {
-                Err(ScimError::NotFound) => {
-                    connection.directory_of(ready).remove(&account.id);
-                    Ok(())
-                }
-                result => result,
+                Ok(()) => {}
+                Err(ScimError::NotFound) => connection.directory_of(ready).remove(&account.id),
+                Err(error) => return Err(error),
             }
+            guard::done(pass, connection);
+            Ok(())
         }
         Leaver::One(_) | Leaver::Nobody | Leaver::Unclear(_) => Ok(()),
     }

@@ -32,6 +32,9 @@ pub fn why(answer: Answer) -> &'static str {
     }
 }
 
+/// How many of those that are let go at once are written down; whoever is beyond would ask again.
+const UNDER_WAY: usize = 10_000;
+
 /// Asks whether the person of this pass may be deprovisioned now. Whoever has to wait is woken when it
 /// is decided.
 pub fn ask(
@@ -171,6 +174,14 @@ pub fn deprovisioned(connection: &Connection) -> Vec<Deprovisioned> {
     spent.collect()
 }
 
+/// Who was let go and is not known to have gone, for status.
+pub fn under_way(connection: &Connection) -> Vec<String> {
+    let mut hashes: Vec<String> = connection.guard().under_way().collect();
+    hashes.sort();
+    hashes.truncate(UNDER_WAY);
+    hashes
+}
+
 /// Takes up what was written down before a restart.
 pub fn restore(object: &ScimConnection, connection: &Connection) {
     if let Some(status) = &object.status {
@@ -180,6 +191,7 @@ pub fn restore(object: &ScimConnection, connection: &Connection) {
             spent: spent.collect(),
             held: status.held_plan.as_ref().map(|plan| plan.hash.clone()),
             approved: status.approved_plan.clone(),
+            under_way: status.under_way.iter().cloned().collect(),
         });
         loss::restore(connection, status.missing_accounts.as_ref());
     }

@@ -33,6 +33,8 @@ pub struct Memory {
     pub reported: Option<ScimConnectionStatus>,
     /// Every user was looked at once since the start: until then the counts of before still hold.
     pub counted: bool,
+    /// The same of groups.
+    pub groups_counted: bool,
     /// Failed tries in a row.
     pub failures: u32,
     /// When to try again; a wake before that is about counts only.

@@ -1,11 +1,11 @@
 //! The brake on mass deprovisioning: so many may be archived or deleted within a rolling window, and
 //! what exceeds it is held as one plan that a person approves by its hash, or does not.
 //!
-//! Guarantees: nothing is granted before what it spends is written down ([`Guard::persisted`]), so that
-//! a crash never spends twice; an approval releases exactly the plan whose hash it names. Time is passed
+//! Guarantees: nothing is granted before what it spends, and to whom, is written down
+//! ([`Guard::persisted`]), so that a crash neither spends twice nor forgets an approval; an approval releases exactly the plan whose hash it names. Time is passed
 //! in, as seconds since 1970: the window has to survive a restart, which no monotonic clock does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::names;
 
@@ -105,6 +105,8 @@ pub struct Remembered {
     pub held: Option<String>,
     /// The hash of the plan that was approved last.
     pub approved: Option<String>,
+    /// Who was let go, each as a hash, and was not known to have gone.
+    pub under_way: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +128,6 @@ struct Entry {
     state: State,
     /// Whether it was told what was decided.
     told: bool,
-    /// Released by the last approval.
-    approved: bool,
 }
 
 /// A plan that was held before a restart, and that those who ask again have not made whole yet.
@@ -145,6 +145,8 @@ pub struct Guard {
     approved: Option<String>,
     resuming: Option<Resuming>,
     halted: bool,
+    /// Who was let go before a restart, by hash, and has not asked again yet.
+    under_way: BTreeSet<String>,
 }
 
 impl Guard {
@@ -155,8 +157,10 @@ impl Guard {
             spent,
             held,
             approved,
+            under_way,
         } = remembered;
         self.spent = spent;
+        self.under_way = under_way;
         self.approved = approved;
         self.resuming = held.map(|hash| Resuming { hash, until: None });
     }
@@ -182,18 +186,26 @@ impl Guard {
 
     /// Whether a person may be deprovisioned now.
     pub fn ask(&mut self, case: &Case, scope: Scope) -> Answer {
-        let halted = self.halted;
-        let new = || Entry {
-            case: case.clone(),
-            scope,
-            state: State::Waiting,
-            told: false,
-            approved: false,
-        };
-        let entry = self.cases.entry(case.uid.clone()).or_insert_with(new);
-        if entry.case != *case {
-            *entry = new();
+        let known = self.cases.get(&case.uid);
+        if known.is_none_or(|entry| entry.case != *case) {
+            // Spent, and written down, before a restart.
+            let granted = self.under_way.remove(&hash(case));
+            let entry = Entry {
+                case: case.clone(),
+                scope,
+                state: if granted {
+                    State::Granted
+                } else {
+                    State::Waiting
+                },
+                told: granted,
+            };
+            self.cases.insert(case.uid.clone(), entry);
         }
+        let halted = self.halted;
+        let Some(entry) = self.cases.get_mut(&case.uid) else {
+            return Answer::Wait;
+        };
         entry.scope = scope;
         match entry.state {
             State::Held => Answer::Held,
@@ -218,7 +230,7 @@ impl Guard {
         let spent: u32 = self.spent.values().sum();
         // Who went within the window was provisioned when it began: the share is one of all. Who is
         // under way is provisioned still.
-        let under_way = self.count(|state| matches!(state, State::Reserved | State::Granted));
+        let under_way = u32::try_from(self.under_way().count()).unwrap_or(u32::MAX);
         let gone = spent.saturating_sub(under_way);
         let allowance = limit.allowance(provisioned.saturating_add(gone));
         let mut left = allowance.saturating_sub(spent);
@@ -283,9 +295,14 @@ impl Guard {
         now < until
     }
 
-    fn count(&self, test: impl Fn(State) -> bool) -> u32 {
-        let found = self.cases.values().filter(|entry| test(entry.state));
-        u32::try_from(found.count()).unwrap_or(u32::MAX)
+    /// Who was let go and is not known to have gone, each as a hash, for status.
+    pub fn under_way(&self) -> impl Iterator<Item = String> {
+        let here = self
+            .cases
+            .values()
+            .filter(|entry| matches!(entry.state, State::Reserved | State::Granted));
+        let here = here.map(|entry| hash(&entry.case));
+        here.chain(self.under_way.iter().cloned())
     }
 
     /// What was decided is written down: returns those who may go now, and those who are held.
@@ -302,10 +319,11 @@ impl Guard {
         told
     }
 
-    /// Somebody is deprovisioned, or is not to be any more. True when the plan is another one now.
+    /// Somebody is deprovisioned, or is not to be any more. True when what was written down of it is so
+    /// no more.
     pub fn withdraw(&mut self, uid: &str) -> bool {
         let gone = self.cases.remove(uid);
-        gone.is_some_and(|entry| entry.state == State::Held)
+        gone.is_some_and(|entry| entry.state != State::Waiting)
     }
 
     /// Forgets whoever is there no more.
@@ -318,12 +336,9 @@ impl Guard {
         self.spent.iter().map(|(at, count)| (*at, *count))
     }
 
-    /// The hash of the plan that was approved last, for status: once everybody of it has gone, or stays
-    /// after all. Written down before that, a crash would use the approval up and leave them held by the
-    /// very hash that the annotation names already.
+    /// The hash of the plan that was approved last, for status.
     pub fn approved(&self) -> Option<&str> {
-        let under_way = self.cases.values().any(|entry| entry.approved);
-        self.approved.as_deref().filter(|_| !under_way)
+        self.approved.as_deref()
     }
 
     /// Everybody was looked at since the restart: whoever did not ask is gone, or stays, and the plan is
@@ -333,6 +348,8 @@ impl Guard {
         let decided = |entry: &Entry| entry.state != State::Waiting;
         if self.cases.values().all(decided) {
             self.resuming = None;
+            // Who was let go before it and has not asked again is gone, or is not to go any more.
+            self.under_way.clear();
         }
     }
 
@@ -388,12 +405,16 @@ impl Guard {
         let held = |entry: &&mut Entry| entry.state == State::Held;
         let mut released = 0;
         for entry in self.cases.values_mut().filter(held) {
-            (entry.state, entry.told) = (State::Granted, false);
-            entry.approved = true;
+            // As whoever the window lets go: not before it is written down.
+            (entry.state, entry.told) = (State::Reserved, false);
             released += 1;
         }
         released
     }
+}
+
+fn hash(case: &Case) -> String {
+    names::short_hash(&line(case))
 }
 
 fn line(case: &Case) -> String {

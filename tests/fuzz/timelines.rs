@@ -66,6 +66,8 @@ struct Timeline {
     asking: BTreeSet<u8>,
     /// Who was released by approval, and not gone yet.
     approved: BTreeSet<u8>,
+    /// The same, as status had it last.
+    approved_written: BTreeSet<u8>,
     /// When who went without approval.
     went: Vec<i64>,
 }
@@ -107,7 +109,9 @@ impl Timeline {
             spent: self.guard.spent().collect(),
             held: self.guard.plan().map(|plan| plan.hash),
             approved: self.guard.approved().map(str::to_owned),
+            under_way: self.guard.under_way().collect(),
         };
+        self.approved_written = self.approved.clone();
         self.shown = self.guard.plan().map(|plan| plan.hash);
         if crash == Some(true) {
             return self.restart();
@@ -123,7 +127,8 @@ impl Timeline {
     fn restart(&mut self) -> Result<(), TestCaseError> {
         self.guard = Guard::default();
         self.guard.restore(self.written.clone());
-        self.approved.clear();
+        // An approval that was not written down is given again by the annotation that is there still.
+        self.approved = self.approved_written.clone();
         Ok(())
     }
 
@@ -165,7 +170,7 @@ proptest! {
         let limit = Limit { max_percent: 0, minimum, window: 3600 };
         let mut timeline = Timeline {
             guard: Guard::default(), limit, now: 1_000_000, annotation: None, written: Remembered::default(),
-            shown: None, asking: BTreeSet::new(), approved: BTreeSet::new(), went: Vec::new(),
+            shown: None, asking: BTreeSet::new(), approved: BTreeSet::new(), approved_written: BTreeSet::new(), went: Vec::new(),
         };
         for event in events {
             match event {

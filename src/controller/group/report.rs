@@ -148,7 +148,9 @@ pub async fn write(
             id: id.clone(),
             retry_on_listing,
         };
-        if connection.note_group(&pass.key, Some(outcome)) {
+        let changed = connection.note_group(&pass.key, Some(outcome));
+        // How members are removed, for one, is not to be tried again after a restart.
+        if changed | connection.group_side().take_news() {
             pass.context.recount(&connection.key);
         }
     }

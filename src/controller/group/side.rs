@@ -27,6 +27,8 @@ struct Learned {
     listed: Listed,
     removal: Removal,
     echo: MembersEcho,
+    /// Something of the above is not what it was when last asked.
+    news: bool,
     chunk_limit: Option<usize>,
     stamps_lie: bool,
     wanted: HashMap<Key, u64>,
@@ -85,9 +87,10 @@ impl GroupSide {
 
     /// Records how members are removed. What once removed too many is never tried again.
     pub fn set_removal(&self, removal: Removal) {
-        let known = &mut lock(&self.learned).removal;
-        if *known != Removal::Broken {
-            *known = removal;
+        let mut learned = lock(&self.learned);
+        if learned.removal != Removal::Broken {
+            learned.news |= learned.removal != removal;
+            learned.removal = removal;
         }
     }
 
@@ -113,7 +116,14 @@ impl GroupSide {
 
     /// Records whether members are returned.
     pub fn set_echo(&self, echo: MembersEcho) {
-        lock(&self.learned).echo = echo;
+        let mut learned = lock(&self.learned);
+        learned.news |= learned.echo != echo;
+        learned.echo = echo;
+    }
+
+    /// Whether something was learned of members since this was last asked, which is to be written down.
+    pub fn take_news(&self) -> bool {
+        std::mem::take(&mut lock(&self.learned).news)
     }
 
     /// The most members that one request may change, as far as a refusal taught.
@@ -156,5 +166,27 @@ impl GroupSide {
     /// The outcome of the POST is known.
     pub fn create_is_settled(&self, uid: &str) {
         lock(&self.learned).doubtful_creates.remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_learned_of_members_is_news_once() {
+        let side = GroupSide::default();
+        assert!(!side.take_news());
+        side.set_removal(Removal::Filter);
+        assert!(side.take_news() && !side.take_news());
+        side.set_removal(Removal::Filter);
+        side.set_echo(MembersEcho::Unknown);
+        assert!(!side.take_news(), "nothing new");
+        side.set_echo(MembersEcho::Returned);
+        assert!(side.take_news());
+        side.set_removal(Removal::Broken);
+        assert!(side.take_news());
+        side.set_removal(Removal::Filter);
+        assert!(!side.take_news(), "broken stays broken");
     }
 }

@@ -34,6 +34,7 @@ fn remembered(guard: &Guard, held: Option<String>) -> Remembered {
         spent: guard.spent().collect(),
         held,
         approved: guard.approved().map(str::to_owned),
+        under_way: guard.under_way().collect(),
     }
 }
 
@@ -329,44 +330,86 @@ fn a_kind_that_ends_and_a_backend_not_to_be_relied_on_let_nobody_go() {
 }
 
 #[test]
-fn an_approval_is_not_used_up_by_a_crash_before_anybody_went() {
+fn a_plan_that_can_never_be_whole_again_after_a_restart_holds_up_nobody_for_long() {
     let mut guard = Guard::default();
-    round(&mut guard, 0..12, 0, 1_000_000);
-    let hash = guard.plan().map(|plan| plan.hash);
-    assert_eq!(guard.approve(hash.as_deref()), 7);
-    assert_eq!(guard.approved(), None, "nobody of it is gone yet");
-    let mut again = Guard::default();
-    again.restore(remembered(&guard, None));
-    assert_eq!(round(&mut again, 5..12, 5, 1_000_001), 0);
-    assert_eq!(
-        again.approve(hash.as_deref()),
-        7,
-        "by what is there already"
-    );
-    (5..12).for_each(|number| {
-        again.withdraw(&format!("uid-{number}"));
-    });
-    assert_eq!(again.approved(), hash.as_deref(), "used up now");
-}
-
-#[test]
-fn who_was_granted_and_could_not_go_before_a_crash_joins_a_plan_that_can_be_approved() {
-    let mut guard = Guard::default();
-    // Five are granted and written down; none of them gets to go.
     round(&mut guard, 0..12, 0, 1_000_000);
     let held = guard.plan().map(|plan| plan.hash);
+    (0..5).for_each(|number| {
+        guard.withdraw(&format!("uid-{number}"));
+    });
     let mut again = Guard::default();
     again.restore(remembered(&guard, held.clone()));
-    assert_eq!(round(&mut again, 0..8, 12, 1_000_001), 0);
+    // One of the seven was declared again while nobody looked.
+    assert_eq!(round(&mut again, 5..11, 7, 1_000_001), 0);
+    assert!(again.is_resuming());
     again.everybody_asked();
-    assert!(again.plan().is_some_and(|plan| plan.count == 8));
-    assert_eq!(
-        round(&mut again, 8..12, 12, 1_000_002),
-        0,
-        "no room is left"
-    );
     assert!(!again.is_resuming(), "status shows what there is");
     let plan = again.plan().map(|plan| plan.hash);
     assert_ne!(plan, held);
-    assert_eq!(again.approve(plan.as_deref()), 12);
+    assert_eq!(again.approve(plan.as_deref()), 6);
+}
+
+#[test]
+fn a_crash_after_the_grant_was_written_down_spends_it_once() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..10, 100, 1_000_000), 10);
+    // Three went; of one of them nobody wrote down any more that he did.
+    guard.withdraw("uid-0");
+    guard.withdraw("uid-1");
+    let written_down = remembered(&guard, None);
+    let mut again = Guard::default();
+    again.restore(written_down);
+    assert_eq!(
+        again.ask(&case(3), Scope::Alone),
+        Answer::Go,
+        "let go before, and asked for again"
+    );
+    let other = Case {
+        action: Deprovisioning::Delete,
+        ..case(4)
+    };
+    assert_eq!(
+        again.ask(&other, Scope::Alone),
+        Answer::Wait,
+        "another matter"
+    );
+    assert_eq!(
+        round(&mut again, 3..12, 98, 1_000_001),
+        7,
+        "the seven that were let go, and nobody else"
+    );
+    assert_eq!(again.spent().map(|(_, count)| count).sum::<u32>(), 10);
+    assert_eq!(again.under_way().count(), 8);
+    again.everybody_asked();
+    assert_eq!(again.under_way().count(), 7, "number 2 had gone");
+    again.withdraw("uid-3");
+    assert_eq!(again.ask(&case(3), Scope::Alone), Answer::Wait, "once");
+}
+
+#[test]
+fn a_crash_in_the_middle_of_an_approved_plan_keeps_nobody_of_it() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    let hash = guard.plan().unwrap().hash;
+    assert_eq!(guard.approve(Some(&hash)), 50);
+    assert_eq!(
+        guard.ask(&case(59), Scope::Alone),
+        Answer::Wait,
+        "not written down yet"
+    );
+    let unwritten = remembered(&Guard::default(), Some(hash.clone()));
+    guard.persisted();
+    assert_eq!(guard.ask(&case(59), Scope::Alone), Answer::Go);
+    guard.withdraw("uid-59");
+
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, None));
+    assert_eq!(again.approve(Some(&hash)), 0, "an approval works once");
+    assert_eq!(round(&mut again, 10..59, 90, 1_000_001), 49, "all the rest");
+
+    // Written down or not, it is one or the other: nothing was let go, and the approval still stands.
+    let mut early = Guard::default();
+    early.restore(unwritten);
+    round(&mut early, 10..60, 90, 1_000_001);
+    assert_eq!(early.approve(Some(&hash)), 50);
 }

@@ -9,6 +9,7 @@
 pub mod certs;
 mod components;
 pub mod controlplane;
+pub mod crash_points;
 pub mod judge;
 pub mod operator;
 pub mod process;
