@@ -8,34 +8,10 @@ use anyhow::{Result, ensure};
 use kube::api::ListParams;
 use reqwest::Method;
 use scim_operator_harness::proxy::{Canned, Matcher};
-use scim_operator_harness::{RecordingProxy, wait};
-use scim_sim::{SimConfig, Simulator};
+use scim_operator_harness::wait;
 use serde_json::json;
-use support::{DEADLINE, Rig, TOKEN, person, writes_since};
-
-struct Scene {
-    rig: Rig,
-    simulator: Simulator,
-    proxy: RecordingProxy,
-}
-
-async fn scene(extra: serde_json::Value) -> Result<Scene> {
-    let rig = Rig::start().await?;
-    let simulator = Simulator::start(SimConfig {
-        tokens: vec![TOKEN.into()],
-        ..SimConfig::default()
-    })
-    .await?;
-    let proxy = RecordingProxy::start(&simulator.base_url()).await?;
-    rig.set_token(TOKEN).await?;
-    rig.connect(&proxy.url(), extra).await?;
-    rig.connection_is("Ready", "True", "Connected").await?;
-    Ok(Scene {
-        rig,
-        simulator,
-        proxy,
-    })
-}
+use support::scene::{Scene, scene};
+use support::{DEADLINE, person, writes_since};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_user_names_every_violation_and_the_backend_never_hears_of_it() -> Result<()> {

@@ -4,18 +4,12 @@ use anyhow::{Result, ensure};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use scim_operator::api::ScimConnection;
 use scim_operator::api::connection::HeldPlan;
-use scim_operator_harness::{RecordingProxy, wait};
-use scim_sim::{SimConfig, Simulator};
+use scim_operator_harness::wait;
 use serde_json::json;
 
-use super::{DEADLINE, Rig, TOKEN};
-
-/// A company at the simulator, by way of a proxy.
-pub struct Scene {
-    pub rig: Rig,
-    pub simulator: Simulator,
-    pub proxy: RecordingProxy,
-}
+use super::DEADLINE;
+pub use super::scene::Scene;
+use super::scene::stage_with;
 
 /// A company of so many people, all in step.
 pub async fn company(people: usize) -> Result<Scene> {
@@ -24,26 +18,14 @@ pub async fn company(people: usize) -> Result<Scene> {
 
 /// The same, with these variables of the operator.
 pub async fn company_with(people: usize, variables: &[(&str, String)]) -> Result<Scene> {
-    let rig = Rig::start_with(variables).await?;
-    let simulator = Simulator::start(SimConfig {
-        tokens: vec![TOKEN.into()],
-        ..SimConfig::default()
-    })
-    .await?;
-    let proxy = RecordingProxy::start(&simulator.base_url()).await?;
-    rig.set_token(TOKEN).await?;
-    rig.connect(&proxy.url(), json!({})).await?;
-    rig.connection_is("Ready", "True", "Connected").await?;
+    let scene = stage_with(variables).await?;
+    scene.connect(json!({})).await?;
     let names: Vec<String> = (0..people).map(person).collect();
-    rig.declare_all(&names, json!({})).await?;
+    scene.rig.declare_all(&names, json!({})).await?;
     for name in &names {
-        rig.settled(name).await?;
+        scene.rig.settled(name).await?;
     }
-    Ok(Scene {
-        rig,
-        simulator,
-        proxy,
-    })
+    Ok(scene)
 }
 
 /// The name of a person.

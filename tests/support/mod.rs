@@ -5,6 +5,7 @@
 pub mod company;
 pub mod groups;
 pub mod relay;
+pub mod scene;
 
 use std::time::Duration;
 

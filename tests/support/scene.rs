@@ -1,0 +1,58 @@
+//! The stage of most stories: an operator, the simulator CybSafe, and a proxy between them.
+
+use anyhow::Result;
+use scim_operator_harness::RecordingProxy;
+use scim_sim::{SimConfig, Simulator};
+use serde_json::Value;
+
+use super::{Rig, TOKEN};
+
+/// The simulator CybSafe behind the proxy, and an operator.
+pub struct Scene {
+    pub rig: Rig,
+    pub simulator: Simulator,
+    pub proxy: RecordingProxy,
+}
+
+/// A simulator of its own.
+pub async fn simulator() -> Result<Simulator> {
+    Ok(Simulator::start(SimConfig {
+        tokens: vec![TOKEN.into()],
+        ..SimConfig::default()
+    })
+    .await?)
+}
+
+/// Everything but the connection.
+pub async fn stage() -> Result<Scene> {
+    stage_with(&[]).await
+}
+
+/// The same, with these variables of the operator.
+pub async fn stage_with(variables: &[(&str, String)]) -> Result<Scene> {
+    let rig = Rig::start_with(variables).await?;
+    let simulator = simulator().await?;
+    let proxy = RecordingProxy::start(&simulator.base_url()).await?;
+    rig.set_token(TOKEN).await?;
+    Ok(Scene {
+        rig,
+        simulator,
+        proxy,
+    })
+}
+
+/// With a connection that works; `extra` is merged into its spec.
+pub async fn scene(extra: Value) -> Result<Scene> {
+    let scene = stage().await?;
+    scene.connect(extra).await?;
+    Ok(scene)
+}
+
+impl Scene {
+    /// Declares the connection, and waits until it works.
+    pub async fn connect(&self, extra: Value) -> Result<()> {
+        self.rig.connect(&self.proxy.url(), extra).await?;
+        self.rig.connection_is("Ready", "True", "Connected").await?;
+        Ok(())
+    }
+}
