@@ -7,22 +7,18 @@ use serde_json::Value;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::Reason;
-use crate::controller::index::Index;
 use crate::controller::live::{Connection, Ready};
 use crate::controller::observe::{self, LookUp};
-use crate::controller::report;
 use crate::controller::user::Pass;
+use crate::controller::{report, swap};
 use crate::directory::ExternalIdEcho;
 use crate::domain::diff::{self, Change};
 use crate::domain::identity::Identity;
-use crate::domain::names::{self, fold_name};
+use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
-use crate::domain::swap::{aside, steps_aside};
 use crate::domain::validate::{Desired, Valid};
 use crate::scim::{ErrorClass, Patch, PatchOp, ResourceKind, ScimError, ScimType};
-
-const SWAPPING: &str = "userNames of several ScimUsers go round in a circle: this account has a name aside until its own is free";
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -103,7 +99,7 @@ pub async fn apply(
             };
             match update(connection, ready, desired, &account, &changes).await {
                 Ok(after) => {
-                    wake_claimants(pass, connection, &account, &after);
+                    swap::wake_claimants(pass, connection, &account, &after);
                     if changed_by_others(pass, ready, desired, &after, &changes) {
                         return Ok(Applied::LookAgain);
                     }
@@ -123,8 +119,18 @@ pub async fn apply(
                     refresh(connection, ready, &account.id).await;
                     Applied::LookAgain
                 }
-                Err(error) if renames(&changes) && taken(&error) && swaps(pass, connection) => {
-                    step_aside(pass, connection, ready, desired, &account).await
+                Err(error)
+                    if renames(&changes) && taken(&error) && swap::is_due(pass, connection) =>
+                {
+                    if changes.iter().any(archives)
+                        && let Err(error) = archive(connection, ready, &account).await
+                    {
+                        return Ok(Applied::Failed(error));
+                    }
+                    swap::step_aside(pass, connection, ready, desired, &account).await
+                }
+                Err(error) if taken(&error) && swap::is_aside(pass, desired, &account) => {
+                    Applied::Waiting(swap::SWAPPING)
                 }
                 Err(error) => {
                     // A PATCH is one whole: what is refused beside it must not keep a leaver in.
@@ -159,72 +165,6 @@ fn archives(change: &Change) -> bool {
 
 fn renames(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.attribute == "userName")
-}
-
-/// Whether this user is the one that steps aside, of those whose names go round in a circle.
-fn swaps(pass: &Pass<'_>, connection: &Connection) -> bool {
-    steps_aside(&pass.key, |key| {
-        observe::holder_of_wanted(pass, connection, key)
-    })
-}
-
-/// Leaves the account's name to whoever wants it, before its own is free.
-async fn step_aside(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    ready: &Ready,
-    desired: &Desired,
-    account: &Observed,
-) -> Applied {
-    let name = aside(&desired.user_name, &pass.uid);
-    let Some(attribute) = ready.profile.get("userName") else {
-        return Applied::Waiting(SWAPPING);
-    };
-    let change = Change {
-        attribute: "userName".into(),
-        path: attribute.path.clone(),
-        unseen: false,
-        to: Some(name.clone().into()),
-    };
-    let mut meanwhile = desired.clone();
-    meanwhile.user_name = name;
-    match update(connection, ready, &meanwhile, account, &[change]).await {
-        Ok(after) => {
-            wake_claimants(pass, connection, account, &after);
-            Applied::Waiting(SWAPPING)
-        }
-        Err(error) => Applied::Failed(error),
-    }
-}
-
-/// Wakes whoever wants the userName that a change has left to others.
-fn wake_claimants(pass: &Pass<'_>, connection: &Connection, before: &Observed, after: &Observed) {
-    if let Some(freed) = freed_name(before, after) {
-        let claimants = |index: &mut Index| index.claimants(&connection.key, freed);
-        pass.context.wake_users(pass.context.index(claimants));
-    }
-}
-
-/// Whether the answer to a write shows other values than the spec's where nothing was written: somebody
-/// else put them there since we last saw the account. Only of what was just sent can a backend be said
-/// to keep a spelling of its own.
-fn changed_by_others(
-    pass: &Pass<'_>,
-    ready: &Ready,
-    desired: &Desired,
-    after: &Observed,
-    written: &[Change],
-) -> bool {
-    let differing = differing(desired, after, ready, &pass.before.respelled);
-    let unwritten = |change: &Change| written.iter().all(|w| w.attribute != change.attribute);
-    differing.iter().any(unwritten)
-}
-
-/// The userName that a change has left to others.
-fn freed_name<'a>(before: &'a Observed, after: &Observed) -> Option<&'a str> {
-    let old = before.user_name.as_deref()?;
-    let new = after.user_name.as_deref()?;
-    (fold_name(old) != fold_name(new)).then_some(old)
 }
 
 async fn create(
@@ -308,6 +248,21 @@ async fn create(
     }
 }
 
+/// Whether the answer to a write shows other values than the spec's where nothing was written: somebody
+/// else put them there since we last saw the account. Only of what was just sent can a backend be said
+/// to keep a spelling of its own.
+fn changed_by_others(
+    pass: &Pass<'_>,
+    ready: &Ready,
+    desired: &Desired,
+    after: &Observed,
+    written: &[Change],
+) -> bool {
+    let differing = differing(desired, after, ready, &pass.before.respelled);
+    let unwritten = |change: &Change| written.iter().all(|w| w.attribute != change.attribute);
+    differing.iter().any(unwritten)
+}
+
 /// 409, and what some servers say instead of it (400 uniqueness, 403).
 fn taken(error: &ScimError) -> bool {
     let unique = error.scim_type() == Some(ScimType::Uniqueness);
@@ -337,7 +292,11 @@ fn differing(
     diff::changes(desired, account, &ready.profile, knowledge)
 }
 
-async fn update(
+/// Writes changes to an account.
+///
+/// # Errors
+/// When a request fails.
+pub async fn update(
     connection: &Connection,
     ready: &Ready,
     desired: &Desired,

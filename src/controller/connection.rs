@@ -70,6 +70,11 @@ pub async fn reconcile(
 ) -> Result<Action, kube::Error> {
     let key = Key::of(&*object);
     let connection = context.connection_or_new(&key);
+    if context.unreadable.contains::<ScimConnection>(&key) {
+        connection.hold();
+        context.wake(connection.set_phase(Phase::NotReady(Reason::Invalid)));
+        return Ok(Action::await_change());
+    }
     let before = connection.spec();
     let spec_changed = before.as_ref().is_some_and(|old| *old != object.spec);
     if spec_changed {
@@ -77,22 +82,22 @@ pub async fn reconcile(
         connection.hold();
     }
     connection.set_spec(object.spec.clone());
+    if before.is_none() || spec_changed {
+        // Rules such as allowedNamespaces and deletionPolicy need no backend, but a second look.
+        context.wake(context.everyone_of(&key));
+    }
     let end = connection_end::part(&object, &context).await?;
     let leaving = match end {
         End::Over(action) => return Ok(action),
         End::NotAsked => None,
         End::Stays(stays) => Some(stays),
     };
-    if before.is_none() || spec_changed {
-        // Rules such as allowedNamespaces and deletionPolicy need no backend, but a second look.
-        context.wake(context.everyone_of(&key));
-    }
     let mut memory = connection.memory.lock().await;
     let ending = leaving.as_ref().and_then(|stays| stays.ending);
-    let at_the_latest = |action| match ending {
-        Some(ending) => ending.at_the_latest(action),
-        None => action,
-    };
+    // No later than what a deleted connection holds up may be held up.
+    let latest = ending.map_or(Duration::MAX, |ending| {
+        ending.left + Duration::from_millis(10)
+    });
     memory.leaving = leaving.map(|stays| stays.verdict);
     let request = requested(&*object);
     let asked = request != memory.answered;
@@ -107,7 +112,10 @@ pub async fn reconcile(
         memory.answered = request;
         connection_status::report(&object, &context, &connection, &mut memory, Run::Suspended)
             .await?;
-        return Ok(at_the_latest(Action::await_change()));
+        return Ok(match ending {
+            Some(_) => Action::requeue(latest),
+            None => Action::await_change(),
+        });
     }
     if memory.reported.is_none()
         && object
@@ -120,13 +128,18 @@ pub async fn reconcile(
         connection_status::report(&object, &context, &connection, &mut memory, Run::Listing)
             .await?;
     }
+    if !loss::users_are_known(&context) {
+        // What is listed has to be held against what was recorded.
+        return Ok(Action::requeue(Duration::from_millis(200)));
+    }
     let suspected = connection.suspected();
     let wait = memory
         .not_before
         .map(|t| t.saturating_duration_since(Instant::now()))
         .filter(|w| !w.is_zero());
+    let tripped = connection.take_trip();
     let outcome = match (wait, memory.failing_with.clone()) {
-        _ if connection.take_trip() => {
+        _ if tripped => {
             memory.failures = connection.opened();
             memory.not_before = Some(Instant::now() + pause(memory.failures, Reason::CircuitOpen));
             Err(circuit_open())
@@ -158,7 +171,9 @@ pub async fn reconcile(
     if context.is_stopping() {
         return Ok(Action::await_change());
     }
-    memory.answered = request;
+    if !tripped {
+        memory.answered = request;
+    }
     let on_trial = outcome.is_ok() && connection.opened() > 0;
     let action = match &outcome {
         Ok(wake) => {
@@ -183,7 +198,7 @@ pub async fn reconcile(
                 // When nobody is left to try, that is over as well.
                 wait = wait.min(FORGOTTEN + Duration::from_secs(1));
             }
-            Action::requeue(wait.max(Duration::from_millis(200)))
+            Action::requeue(wait.max(Duration::from_millis(200)).min(latest))
         }
         Err(trouble) => {
             let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
@@ -203,7 +218,7 @@ pub async fn reconcile(
             let wait = memory.not_before.map_or(LONGEST_WAIT, |t| {
                 t.saturating_duration_since(Instant::now())
             });
-            Action::requeue(wait.max(Duration::from_millis(100)))
+            Action::requeue(wait.max(Duration::from_millis(100)).min(latest))
         }
     };
     if outcome.is_ok() {
@@ -221,7 +236,7 @@ pub async fn reconcile(
         let decided = connection.guard().persisted();
         guard::tell(&context, decided);
     }
-    Ok(at_the_latest(action))
+    Ok(action)
 }
 
 async fn bring_up(
@@ -306,14 +321,7 @@ async fn bring_up(
     let first = memory.listed.is_none();
     let mut wake = Woken::default();
     if due || asked || probe.listing {
-        if !loss::users_are_known(context) {
-            // What is listed has to be held against what was recorded.
-            return Err(vec![]);
-        }
-        wake = listing(connection, memory, &client, &profile, spec).await?;
-        if connection.directory().complete() {
-            loss::look(context, connection, &client, spec).await;
-        }
+        wake = listing(context, connection, memory, &client, &profile, spec).await?;
     } else if rebuilt || probe.any || memory.failing_with.is_some() {
         client
             .list(ResourceKind::User, &ListQuery::first(1))

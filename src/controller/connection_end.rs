@@ -1,6 +1,9 @@
 //! A ScimConnection that is deleted stays until nothing of it is left to do: its users could not be
 //! deprovisioned without it. The finalizer is looked at before any client (R11, R12).
 
+use std::time::Duration;
+
+use futures::FutureExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -11,6 +14,7 @@ use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimConnection};
 use crate::controller::context::Context;
 use crate::controller::finalizer::{self, Ensured, Word};
 use crate::controller::index::Key;
+use crate::controller::loss;
 use crate::controller::scope::{self, Ending};
 use crate::domain::conditions::Verdict;
 
@@ -37,7 +41,7 @@ pub struct Stays {
 /// # Errors
 /// When the API server does not take the patch.
 pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kube::Error> {
-    let again = || End::Over(Action::requeue(std::time::Duration::from_millis(50)));
+    let again = || End::Over(Action::requeue(Duration::from_millis(50)));
     if object.metadata.deletion_timestamp.is_none() {
         let writes = object.spec.mode == Mode::Enforce && !object.spec.suspend;
         let raced = writes && finalizer::ensure(&context.client, object).await? == Ensured::Raced;
@@ -46,11 +50,12 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
     if !object.finalizers().iter().any(|f| f == FINALIZER) {
         return Ok(End::Over(Action::await_change()));
     }
+    let known = loss::users_are_known(context) && groups_are_known(context);
     let needed = needed_by(context, &Key::of(object));
     let annotation = object.annotations().get(ANNOTATION_ABANDON);
     let ending = scope::of(context, object);
     let waited = ending.is_some_and(|ending| ending.left.is_zero());
-    let word = if needed == 0 {
+    let word = if known && needed == 0 {
         Word::done("Released", "nothing is left that needs this connection")
     } else if annotation.is_some_and(|value| value == "true") {
         Word::done(
@@ -61,6 +66,9 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
         Word::undone(
             "its namespace or its kind is being deleted; users and groups elsewhere can reach their backend no more",
         )
+    } else if !known {
+        // After a start nobody seems to need it until everybody is listed.
+        return Ok(End::Over(Action::requeue(Duration::from_millis(200))));
     } else {
         let why = format!(
             "deletion waits: {needed} users and groups need this connection; delete them, or let it go by the annotation {ANNOTATION_ABANDON}=true, which leaves their accounts as they are"
@@ -99,5 +107,13 @@ fn needed_by(context: &Context, connection: &Key) -> usize {
             .get(&ObjectRef::new(&name).within(&namespace));
         found.is_some_and(|group| bound(group.finalizers()))
     });
-    users.count() + groups.count()
+    // Whose the unreadable are nobody knows.
+    users.count() + groups.count() + context.unreadable.bound()
+}
+
+fn groups_are_known(context: &Context) -> bool {
+    matches!(
+        context.groups.wait_until_ready().now_or_never(),
+        Some(Ok(()))
+    )
 }

@@ -3,8 +3,10 @@
 
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
+use crate::api::FINALIZER;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{
     CapabilitiesStatus, GroupCounts, Mode, ScimConnection, ScimConnectionStatus, UserCounts,
@@ -77,7 +79,7 @@ pub async fn report(
     let counts = counts(context, connection);
     if !memory.counted
         && context.users.wait_until_ready().now_or_never().is_some()
-        && connection.outcomes().len() >= counts.desired as usize
+        && connection.outcomes().len() >= to_be_looked_at(context, connection)
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
@@ -280,6 +282,22 @@ fn verdicts(
             )
         }
     }
+}
+
+/// How many users will have an outcome: all but those that are gone for us, and held by somebody else's
+/// finalizer.
+fn to_be_looked_at(context: &Context, connection: &Connection) -> usize {
+    let members = context.index(|index| index.members_of(&connection.key));
+    let gone = members.iter().filter(|key| {
+        let user = context
+            .users
+            .get(&ObjectRef::new(&key.name).within(&key.namespace));
+        user.is_some_and(|user| {
+            user.metadata.deletion_timestamp.is_some()
+                && !user.finalizers().iter().any(|f| f == FINALIZER)
+        })
+    });
+    members.len() - gone.count()
 }
 
 fn counts(context: &Context, connection: &Connection) -> UserCounts {

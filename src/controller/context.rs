@@ -17,8 +17,10 @@ use crate::controller::events::Events;
 use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
 use crate::controller::live::{Connection, Woken};
+use crate::controller::readable::Unreadable;
 use crate::controller::scope::Ends;
 use crate::controller::secrets::Watches;
+use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
 use crate::scim::{Fence, Wire};
 
@@ -61,6 +63,12 @@ pub struct Context {
     pub user_statuses: Statuses<ScimUserStatus>,
     /// What was last written of groups.
     pub group_statuses: Statuses<ScimGroupStatus>,
+    /// Users whose connection does not exist, that are worked on at once.
+    pub orphan_slots: Slots,
+    /// Groups of that kind.
+    pub orphan_group_slots: Slots,
+    /// Objects that this version cannot read.
+    pub unreadable: Unreadable,
     /// Namespaces and kinds that end.
     pub ends: Ends,
     index: Mutex<Index>,
@@ -140,6 +148,9 @@ impl Context {
             started: (jiff::Timestamp::now().as_second(), Instant::now()),
             user_statuses: Statuses::default(),
             group_statuses: Statuses::default(),
+            orphan_slots: Slots::default(),
+            orphan_group_slots: Slots::default(),
+            unreadable: Unreadable::default(),
             ends: Ends::default(),
             attempts: Mutex::default(),
             gathering: Mutex::default(),
@@ -160,6 +171,35 @@ impl Context {
     pub fn groups_index<T>(&self, work: impl FnOnce(&mut GroupIndex) -> T) -> T {
         let index = self.groups_index.lock();
         work(&mut index.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Forgets how users came out that went while nobody watched.
+    pub fn forget_the_gone(&self) {
+        for key in self.connection_keys() {
+            let Some(connection) = self.connection(&key) else {
+                continue;
+            };
+            let gone = connection.outcomes().into_keys();
+            let gone: Vec<Key> = gone.filter(|user| !self.is_declared(user)).collect();
+            gone.iter().for_each(|user| {
+                connection.note(user, None);
+                connection.user_slots.leave(user);
+            });
+            if !gone.is_empty() {
+                self.recount(&key);
+            }
+        }
+    }
+
+    /// Whether there is such a ScimUser, readable or not.
+    pub fn is_declared(&self, user: &Key) -> bool {
+        self.index(|index| index.is_declared(user)) || self.unreadable.contains::<ScimUser>(user)
+    }
+
+    /// Whether there is such a ScimGroup, readable or not.
+    pub fn is_group_declared(&self, group: &Key) -> bool {
+        self.groups_index(|index| index.is_declared(group))
+            || self.unreadable.contains::<ScimGroup>(group)
     }
 
     /// The users and groups of a connection.

@@ -9,6 +9,7 @@ use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
+use crate::controller::failures;
 use crate::controller::finalizer::{self, Word};
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
@@ -24,41 +25,55 @@ use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Farewell};
 use crate::scim::{ErrorClass, ListQuery, ResourceKind, ScimError};
 
+/// Lets a deleted user go where its backend has no say in it. Before anything that could be waited for:
+/// a backend that is gone must keep neither a resource nor a namespace.
+///
+/// # Errors
+/// When the API server cannot be written to.
+pub async fn exit(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+) -> Result<Option<Action>, kube::Error> {
+    if pass.user.metadata.deletion_timestamp.is_none() {
+        return Ok(None);
+    }
+    let annotations = pass.user.annotations();
+    let word = if !pass.user.finalizers().iter().any(|f| f == FINALIZER) {
+        return Ok(Some(Action::await_change()));
+    } else if annotations
+        .get(ANNOTATION_ABANDON)
+        .is_some_and(|v| v == "true")
+    {
+        let note = "released by annotation; the account was left as it is";
+        Word::done("Abandoned", note)
+    } else if policy(pass, connection) == Some(DeletionPolicy::Retain) {
+        let note = "deletionPolicy Retain: the account was left as it is";
+        Word::done("Retained", note)
+    } else if scope::of(pass.context, pass.user).is_some_and(|ending| ending.left.is_zero()) {
+        Word::undone(scope::LEFT)
+    } else {
+        return Ok(None);
+    };
+    release(pass, connection, word).await.map(Some)
+}
+
+fn policy(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<DeletionPolicy> {
+    let of_connection = || {
+        let spec = connection.and_then(Connection::spec);
+        spec.map(|spec| spec.deletion_policy)
+    };
+    pass.user.spec.deletion_policy.or_else(of_connection)
+}
+
 /// Parts with a deleted user.
 ///
 /// # Errors
 /// When the API server cannot be written to.
 pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Action, kube::Error> {
-    if !pass.user.finalizers().iter().any(|f| f == FINALIZER) {
-        return Ok(Action::await_change());
-    }
-    if pass
-        .user
-        .annotations()
-        .get(ANNOTATION_ABANDON)
-        .is_some_and(|v| v == "true")
-    {
-        let note = "released by annotation; the account was left as it is";
-        return release(pass, connection, Word::done("Abandoned", note)).await;
-    }
-    let policy = pass.user.spec.deletion_policy.or_else(|| {
-        connection
-            .and_then(Connection::spec)
-            .map(|s| s.deletion_policy)
-    });
-    if policy == Some(DeletionPolicy::Retain) {
-        let note = "deletionPolicy Retain: the account was left as it is";
-        return release(pass, connection, Word::done("Retained", note)).await;
-    }
-    let Some(ending) = scope::of(pass.context, pass.user) else {
-        return part_by(pass, connection, policy, Scope::Alone).await;
-    };
-    if ending.left.is_zero() {
-        // Before the client is looked for: a backend that is gone must not keep a namespace.
-        return release(pass, connection, Word::undone(scope::LEFT)).await;
-    }
-    let action = part_by(pass, connection, policy, ending.scope).await?;
-    Ok(ending.at_the_latest(action))
+    let ending = scope::of(pass.context, pass.user);
+    let scope = ending.map_or(Scope::Alone, |ending| ending.scope);
+    let action = part_by(pass, connection, policy(pass, connection), scope).await?;
+    Ok(scope::at_the_latest(pass.context, pass.user, action))
 }
 
 async fn part_by(
@@ -197,6 +212,9 @@ async fn carry_out(
     };
     match result {
         Ok(()) | Err(ScimError::NotFound) => {
+            if action.is_some() && connection.worked() {
+                pass.context.wake_connection(&connection.key);
+            }
             release(pass, Some(connection), Word::done(reason, note)).await
         }
         Err(error) => farewell_failed(pass, connection, ready, &error).await,
@@ -288,7 +306,7 @@ async fn farewell_failed(
     if error.class() == ErrorClass::Closed {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
-    outcome::count_failure(pass.context, connection, &pass.uid, error);
+    failures::count(pass.context, connection, &pass.uid, error);
     if outcome::is_the_connections(error) {
         if !connection.serves(ready) {
             return Ok(Action::requeue(Duration::from_millis(50)));

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{Deprovisioned, HeldPlan, MissingAccounts, ScimConnectionSpec};
+use crate::api::connection::{Deprovisioned, HeldPlan, MissingAccounts, Mode, ScimConnectionSpec};
 use crate::api::{ANNOTATION_APPROVE_PLAN, ScimConnection, ScimUser};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
@@ -14,7 +14,7 @@ use crate::controller::loss;
 use crate::controller::scope;
 use crate::controller::user::Pass;
 use crate::domain::conditions::Verdict;
-use crate::domain::guard::{Answer, Case, Deprovisioning, Limit, Remembered, Scope};
+use crate::domain::guard::{Answer, Case, Deprovisioning, Halt, Limit, Remembered, Scope};
 use crate::domain::names;
 
 /// Why a deprovisioning is held, for the one who is held.
@@ -89,17 +89,24 @@ pub async fn decide(
     let seconds = context.seconds();
     let is_there = |case: &Case| {
         let key = Key::new(&*case.namespace, &*case.name);
-        context.index(|index| index.is_declared(&key))
+        context.is_declared(&key)
     };
     let approval = object.annotations().get(ANNOTATION_APPROVE_PLAN);
     let approval = approval.map(String::as_str);
     let recognised = connection.loss().approve(approval);
-    let reliable = connection.directory().complete() && !connection.loss().blocks();
+    let halt = if connection.loss().blocks() {
+        Halt::Stop
+    } else if connection.directory().complete() {
+        Halt::No
+    } else {
+        Halt::Hold
+    };
     let mut guard = connection.guard();
     guard.keep(is_there);
-    let resumed = guard.halt(!reliable);
+    let resumed = guard.halt(halt);
     guard.decide(limit(&object.spec), provisioned, seconds, kind_ends);
-    if counted {
+    // Where nobody may go at all, nobody asks.
+    if counted && halt != Halt::Stop && object.spec.mode == Mode::Enforce {
         guard.everybody_asked();
     }
     let released = guard.approve(approval);
@@ -185,15 +192,26 @@ pub fn under_way(connection: &Connection) -> Vec<String> {
 /// Takes up what was written down before a restart.
 pub fn restore(object: &ScimConnection, connection: &Connection) {
     if let Some(status) = &object.status {
+        let reason = status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == C::DeprovisioningHeld.as_str());
+        // What was held only until a listing is complete is decided on anew.
+        let anew = reason.is_some_and(|c| c.reason == Reason::Truncated.as_str());
+        let here = status.endpoint_hash == Some(names::endpoint_hash(&object.spec.endpoint));
+        let held = status.held_plan.as_ref().filter(|_| !anew);
         let spent = status.deprovisioned.iter();
         let spent = spent.map(|entry| (entry.at.0.as_second(), entry.count));
         connection.guard().restore(Remembered {
             spent: spent.collect(),
-            held: status.held_plan.as_ref().map(|plan| plan.hash.clone()),
+            held: held.map(|plan| plan.hash.clone()),
             approved: status.approved_plan.clone(),
-            under_way: status.under_way.iter().cloned().collect(),
+            under_way: status.under_way.iter().filter(|_| here).cloned().collect(),
         });
-        loss::restore(connection, status.missing_accounts.as_ref());
+        loss::restore(
+            connection,
+            status.missing_accounts.as_ref().filter(|_| here),
+        );
     }
 }
 
@@ -213,7 +231,18 @@ pub fn verdict(connection: &Connection, plan: Option<&HeldPlan>) -> Option<Verdi
     if let Some(HeldPlan { count, hash, .. }) = plan {
         let approve =
             format!("the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these");
-        return if connection.guard().only_scopes_end() {
+        let (by_halt, by_scope) = {
+            let guard = connection.guard();
+            (guard.only_by_halt(), guard.only_scopes_end())
+        };
+        return if by_halt {
+            held(
+                Reason::Truncated,
+                format!(
+                    "{count} users wait to be archived or deleted until a listing of the backend is complete; {approve}"
+                ),
+            )
+        } else if by_scope {
             held(
                 Reason::ScopeTerminating,
                 format!(
@@ -228,12 +257,6 @@ pub fn verdict(connection: &Connection, plan: Option<&HeldPlan>) -> Option<Verdi
                 ),
             )
         };
-    }
-    let waiting = connection.guard().waiting();
-    if waiting > 0 {
-        let why =
-            format!("{waiting} users wait to be archived or deleted until a listing is complete");
-        return held(Reason::Truncated, why);
     }
     None
 }

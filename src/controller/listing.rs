@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::ScimConnectionSpec;
 use crate::controller::connection::{Trouble, trouble};
-use crate::controller::context::jitter;
+use crate::controller::context::{Context, jitter};
 use crate::controller::group::side::Listed;
 use crate::controller::live::{Connection, Woken};
+use crate::controller::loss;
 use crate::controller::memory::Memory;
 use crate::domain::conditions::Verdict;
 use crate::domain::group::ObservedGroup;
@@ -24,6 +25,7 @@ use crate::scim::{Client, ListingOptions, ResourceKind, ScimError, list_all};
 /// # Errors
 /// When the backend cannot be listed.
 pub async fn listing(
+    context: &Context,
     connection: &Connection,
     memory: &mut Memory,
     client: &Client,
@@ -41,9 +43,18 @@ pub async fn listing(
     })
     .await;
     let listing = result.map_err(|error| trouble(&error))?;
-    let difference = connection
-        .directory()
-        .finish_listing(mark, accounts, listing.complete);
+    let (difference, missing) = {
+        let mut directory = connection.directory();
+        let difference = directory.finish_listing(mark, accounts, listing.complete);
+        // Under the same lock: whoever looks now sees both what is missing and what that means.
+        let missing = if listing.complete {
+            loss::judge(context, connection, &directory, spec)
+        } else {
+            Vec::new()
+        };
+        (difference, missing)
+    };
+    loss::ask_for(connection, client, &missing).await;
     memory.listed = Some(Instant::now());
     if listing.complete {
         memory.incomplete = (0, None);

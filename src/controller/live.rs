@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::api::conditions::Reason;
@@ -246,6 +248,9 @@ impl Connection {
         self.backend.fetch_add(1, Ordering::AcqRel);
         drop(directory);
         lock(&self.doubtful_creates).clear();
+        // What was let go, and what was found missing, was there.
+        lock(&self.guard).leaves_backend();
+        lock(&self.loss).is_over();
         self.groups.forget();
         self.forget_ids();
     }
@@ -262,8 +267,8 @@ impl Connection {
 
     /// A write of this object failed in a way that may pass; true when that is too many in a row:
     /// whoever waits in line is sent away, and the connection's reconciler says when to try again.
-    pub fn failed_for(&self, uid: &str) -> bool {
-        let opens = lock(&self.circuit).failed(uid, self.begun.elapsed());
+    pub fn failed_for(&self, uid: &str, within: Duration) -> bool {
+        let opens = lock(&self.circuit).failed(uid, self.begun.elapsed(), within);
         if opens {
             self.tripped.store(true, Ordering::Release);
             self.hold();

@@ -1,15 +1,17 @@
 //! After a complete listing: how many of the accounts that our resources recorded the backend lacks.
 
 use futures::FutureExt;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::connection::{MissingAccounts, ScimConnectionSpec};
 use crate::controller::context::Context;
 use crate::controller::guard;
 use crate::controller::live::Connection;
-use crate::directory::Known;
-use crate::domain::loss::Lost;
+use crate::directory::{Known, Users};
+use crate::domain::loss::{Count, Lost};
 use crate::domain::names;
+use crate::domain::observed::Observed;
 use crate::scim::{Client, ResourceKind};
 
 /// So many accounts that a listing lacks are asked for by id, since some backends do not list everybody.
@@ -23,41 +25,49 @@ pub fn users_are_known(context: &Context) -> bool {
     )
 }
 
-/// Judges what the listing that has just ended lacks.
-pub async fn look(
+/// Judges what the listing that has just ended lacks, while nobody else can look at the directory yet.
+/// Returns some of the ids that it lacks.
+pub fn judge(
     context: &Context,
     connection: &Connection,
-    client: &Client,
+    directory: &Users,
     spec: &ScimConnectionSpec,
-) {
-    let (recorded, mut missing, listed_elsewhere) = count(context, connection, spec);
-    for id in listed_elsewhere.iter().take(SAMPLE) {
-        if client.get(ResourceKind::User, id).await.is_ok() {
-            // What it does not list it has all the same.
-            missing = 0;
-        }
-    }
+) -> Vec<String> {
+    let (count, mut ids) = count(context, connection, directory, spec);
     let seed = format!(
         "{} {}",
         names::endpoint_hash(&spec.endpoint),
         jiff::Timestamp::now().as_millisecond()
     );
-    let limit = guard::limit(spec);
-    connection.loss().judge(missing, recorded, limit, &seed);
+    connection.loss().judge(count, guard::limit(spec), &seed);
+    ids.truncate(SAMPLE);
+    ids
 }
 
-/// How many active accounts are recorded, how many of them the listing lacks, and the ids of those that
-/// it lacks at this same endpoint.
+/// Takes the judgement back, where the backend has all the same whom it does not list.
+pub async fn ask_for(connection: &Connection, client: &Client, ids: &[String]) {
+    if !connection.loss().blocks() || ids.is_empty() {
+        return;
+    }
+    for id in ids {
+        if client.get(ResourceKind::User, id).await.is_err() {
+            return;
+        }
+    }
+    connection.loss().is_over();
+}
+
+/// What is recorded, and the ids of those that the listing lacks at this same endpoint.
 fn count(
     context: &Context,
     connection: &Connection,
+    directory: &Users,
     spec: &ScimConnectionSpec,
-) -> (u32, u32, Vec<String>) {
+) -> (Count, Vec<String>) {
     let here = names::endpoint_hash(&spec.endpoint);
     let key = &connection.key;
     let owner = names::owner_id(spec.owner_id.as_deref(), &key.namespace, &key.name);
-    let directory = connection.directory();
-    let (mut recorded, mut missing, mut ids) = (0, 0, Vec::new());
+    let (mut count, mut ids) = (Count::default(), Vec::new());
     for key in context.index(|index| index.members_of(key)) {
         let reference = ObjectRef::new(&key.name).within(&key.namespace);
         let Some(user) = context.users.get(&reference).filter(|u| u.spec.active) else {
@@ -65,22 +75,34 @@ fn count(
             continue;
         };
         let status = context.user_statuses.last(&*user);
-        let Some(id) = status.id else { continue };
-        recorded += 1;
+        let uid = user.uid().unwrap_or_default();
+        let Some(id) = status.id.filter(|_| !connection.guard().lets_go(&uid)) else {
+            continue;
+        };
         let same = status.endpoint_hash.as_ref() == Some(&here);
         let mark = names::external_id(&owner, &key.namespace, &key.name);
-        let found = (same && matches!(directory.by_id(&id), Known::Present(_)))
+        let name = names::fold_name(&user.spec.user_name);
+        // Servers may number their accounts: an id alone may be a stranger's of another tenant.
+        let is_it = |account: &Observed| {
+            let external_id = account.external_id.as_deref();
+            external_id == Some(&*mark)
+                || (external_id.is_some() && external_id == user.spec.external_id.as_deref())
+                || account.user_name.as_deref().map(names::fold_name) == Some(name.clone())
+        };
+        let found = (same && matches!(directory.by_id(&id), Known::Present(seen) if is_it(&seen)))
             || !directory.by_external_id(&mark).is_empty()
             || !directory.by_name(&user.spec.user_name).is_empty();
+        count.recorded += 1;
+        count.elsewhere += u32::from(!same);
         if !found {
-            missing += 1;
+            count.missing += 1;
             ids.extend(same.then_some(id));
         }
     }
-    (recorded, missing, ids)
+    (count, ids)
 }
 
-/// Takes up what was written down before a restart.
+/// Takes up what was written down before a restart, of this same backend.
 pub fn restore(connection: &Connection, missing: Option<&MissingAccounts>) {
     let lost = missing.map(|missing| Lost {
         hash: missing.hash.clone(),

@@ -4,7 +4,7 @@
 use kube::runtime::reflector::ObjectRef;
 
 use crate::controller::index::Key;
-use crate::controller::live::{Connection, Ready};
+use crate::controller::live::{Connection, Ready, State};
 use crate::controller::user::Pass;
 use crate::directory::{Known, Users};
 use crate::domain::identity::Candidates;
@@ -107,14 +107,24 @@ pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
 pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
     |namespace, name| {
         let key = Key::new(namespace, name);
-        pass.context.index(|index| index.is_declared(&key))
+        pass.context.is_declared(&key)
     }
 }
 
-/// Whose account has the name that a user wants, where it is another account than its own.
+/// Whose account has the name that a user wants, where it is another account than its own. Of those who
+/// will not move there is no saying.
 pub fn holder_of_wanted(pass: &Pass<'_>, connection: &Connection, key: &Key) -> Option<Key> {
     let reference = ObjectRef::new(&key.name).within(&key.namespace);
-    let wanted = pass.context.users.get(&reference)?.spec.user_name.clone();
+    let user = pass.context.users.get(&reference)?;
+    let outcome = connection.outcome_of(key);
+    if user.spec.suspend
+        || user.metadata.deletion_timestamp.is_some()
+        || Key::connection_of(&user) != connection.key
+        || outcome.is_some_and(|outcome| outcome.state == State::Invalid)
+    {
+        return None;
+    }
+    let wanted = user.spec.user_name.clone();
     let accounts = connection.directory().by_name(&wanted);
     let owners = accounts.iter().filter_map(|account| {
         let holder = connection.holder_of(&account.id);

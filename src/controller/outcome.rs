@@ -9,8 +9,8 @@ use kube::runtime::controller::Action;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::act::Applied;
-use crate::controller::context::Context;
 use crate::controller::events::Said;
+use crate::controller::failures;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::report::{Report, archived_before, archived_seen, note, write};
@@ -397,31 +397,13 @@ pub fn is_the_connections(error: &ScimError) -> bool {
     )
 }
 
-/// What a failed request says about the backend, for the circuit of its connection.
-pub fn count_failure(context: &Context, connection: &Connection, uid: &str, error: &ScimError) {
-    let news = match error.class() {
-        ErrorClass::Transient | ErrorClass::Unreachable => connection.failed_for(uid),
-        // An answer that means something.
-        ErrorClass::Conflict | ErrorClass::Rejected | ErrorClass::Unsupported => {
-            connection.worked()
-        }
-        ErrorClass::Closed
-        | ErrorClass::Authentication
-        | ErrorClass::RateLimited
-        | ErrorClass::Gone => false,
-    };
-    if news {
-        context.wake_connection(&connection.key);
-    }
-}
-
 async fn failed(
     pass: &Pass<'_>,
     connection: &Connection,
     accepted: Verdict,
     error: &ScimError,
 ) -> Result<Action, kube::Error> {
-    count_failure(pass.context, connection, &pass.uid, error);
+    failures::count(pass.context, connection, &pass.uid, error);
     let message = error.to_string();
     let told = |reason: Reason, outlook: Outlook, ready: Reason, message: &str| {
         let synced = Verdict::no(C::Synced, reason, message);

@@ -1,96 +1,182 @@
 //! Stored objects that this version cannot read: written by another version, or past an older schema. One
-//! of them must not end the watch of all (R15). It counts as not there, which removes nobody: whoever
-//! goes is told by a deletion, never by absence. And it says so itself.
+//! of them must not end the watch of all (R15). Nothing is done with it: what was known of it before
+//! stands, so that nobody takes it for gone. And it says so itself.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimUser};
+use crate::controller::context::Context;
 use crate::controller::finalizer::Declared;
 use crate::controller::index::Key;
+use crate::controller::scope;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 
 const WHY: &str =
     "the stored object is not readable by this version of the operator; nothing is done with it";
 
+/// Those of one kind.
+#[derive(Debug, Default)]
+struct OfKind {
+    /// And whether each has our finalizer.
+    keys: HashMap<Key, bool>,
+    /// Those of a listing that is under way.
+    listed: Option<HashSet<Key>>,
+}
+
+/// The objects that cannot be read.
+#[derive(Debug, Default)]
+pub struct Unreadable(Mutex<HashMap<String, OfKind>>);
+
+impl Unreadable {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, OfKind>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this one is.
+    pub fn contains<K: Resource<DynamicType = ()>>(&self, key: &Key) -> bool {
+        let kinds = self.lock();
+        let kind = kinds.get(&*K::kind(&()));
+        kind.is_some_and(|kind| kind.keys.contains_key(key))
+    }
+
+    /// Users that are.
+    pub fn users(&self) -> Vec<Key> {
+        let kinds = self.lock();
+        let users = kinds.get(&*ScimUser::kind(&()));
+        users
+            .map(|users| users.keys.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// How many users and groups among them have our finalizer.
+    pub fn bound(&self) -> usize {
+        let kinds = self.lock();
+        let all = kinds.values().flat_map(|kind| kind.keys.values());
+        all.filter(|bound| **bound).count()
+    }
+
+    fn of<K: Resource<DynamicType = ()>>(&self, change: impl FnOnce(&mut OfKind)) {
+        change(self.lock().entry(K::kind(&()).into_owned()).or_default());
+    }
+}
+
 /// All objects of a kind, but for those that cannot be read.
 pub fn watch<K>(
-    client: &Client,
+    context: &Arc<Context>,
     store: Store<K>,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
 where
-    K: Declared + Send + Sync + 'static,
-    K: kube::runtime::reflector::Lookup<DynamicType = ()>,
+    K: Declared + reflector::Lookup<DynamicType = ()> + Send + Sync + 'static,
 {
-    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
-    let client = client.clone();
+    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    let context = context.clone();
     watcher(api, watcher::Config::default()).filter_map(move |event| {
         let readable = match event {
-            Ok(event) => read(event, &client, &store).map(Ok),
+            Ok(event) => read(event, &context, &store).map(Ok),
             Err(error) => Some(Err(error)),
         };
         std::future::ready(readable)
     })
 }
 
-fn read<K>(event: Event<DeserializeGuard<K>>, client: &Client, store: &Store<K>) -> Option<Event<K>>
+fn read<K>(
+    event: Event<DeserializeGuard<K>>,
+    context: &Arc<Context>,
+    store: &Store<K>,
+) -> Option<Event<K>>
 where
-    K: Declared + Send + Sync + 'static,
-    K: kube::runtime::reflector::Lookup<DynamicType = ()>,
+    K: Declared + reflector::Lookup<DynamicType = ()> + Send + Sync + 'static,
 {
+    let unreadable = &context.unreadable;
     let known = |guard: &DeserializeGuard<K>| {
-        let reference = ObjectRef::new(&guard.name_any());
-        let found = store.get(&reference.within(&guard.namespace().unwrap_or_default()));
+        let Key { namespace, name } = Key::of(guard);
+        let found = store.get(&ObjectRef::new(&name).within(&namespace));
         found.map(Arc::unwrap_or_clone)
     };
+    let seen = |guard: &DeserializeGuard<K>| {
+        let key = Key::of(guard);
+        let bound = guard.finalizers().iter().any(|f| f == FINALIZER);
+        unreadable.of::<K>(|kind| match (guard.0.is_ok(), &mut kind.listed) {
+            (true, _) => {
+                kind.keys.remove(&key);
+            }
+            (false, listed) => {
+                listed.iter_mut().for_each(|listed| {
+                    listed.insert(key.clone());
+                });
+                kind.keys.insert(key, bound);
+            }
+        });
+    };
     match event {
-        Event::Init => Some(Event::Init),
-        Event::InitDone => Some(Event::InitDone),
-        Event::InitApply(guard) => match guard.0 {
-            Ok(object) => Some(Event::InitApply(object)),
-            Err(_) => {
-                say::<K>(client, &guard);
-                None
+        Event::Init => {
+            unreadable.of::<K>(|kind| kind.listed = Some(HashSet::new()));
+            Some(Event::Init)
+        }
+        Event::InitDone => {
+            unreadable.of::<K>(|kind| {
+                if let Some(listed) = kind.listed.take() {
+                    kind.keys.retain(|key, _| listed.contains(key));
+                }
+            });
+            Some(Event::InitDone)
+        }
+        Event::InitApply(guard) => {
+            seen(&guard);
+            if guard.0.is_err() {
+                say::<K>(context, &guard);
+                // What was known before stands.
+                return known(&guard).map(Event::InitApply);
             }
-        },
-        Event::Apply(guard) => match guard.0 {
-            Ok(object) => Some(Event::Apply(object)),
-            Err(_) => {
-                say::<K>(client, &guard);
-                // What it said before is not what it says now.
-                known(&guard).map(Event::Delete)
+            guard.0.ok().map(Event::InitApply)
+        }
+        Event::Apply(guard) => {
+            seen(&guard);
+            if guard.0.is_err() {
+                say::<K>(context, &guard);
             }
-        },
-        Event::Delete(guard) => match guard.0 {
-            Ok(object) => Some(Event::Delete(object)),
-            Err(_) => known(&guard).map(Event::Delete),
-        },
+            guard.0.ok().map(Event::Apply)
+        }
+        Event::Delete(guard) => {
+            unreadable.of::<K>(|kind| {
+                kind.keys.remove(&Key::of(&guard));
+            });
+            let known = known(&guard);
+            guard.0.ok().or(known).map(Event::Delete)
+        }
     }
 }
 
-/// Says so in the object's status, in the background.
-fn say<K: Declared>(client: &Client, guard: &DeserializeGuard<K>) {
-    let key = Key::new(guard.namespace().unwrap_or_default(), guard.name_any());
+/// Says so in the object's status, and lets it go where that needs no reading, in the background.
+fn say<K: Declared>(context: &Arc<Context>, guard: &DeserializeGuard<K>) {
+    let key = Key::of(guard);
     tracing::warn!(kind = %K::kind(&()), object = %key, "{WHY}");
-    let (client, kind) = (client.clone(), ApiResource::erase::<K>(&()));
+    if K::kind(&()) == "ScimConnection" {
+        context.wake_connection(&key);
+    }
+    let (context, kind) = (context.clone(), ApiResource::erase::<K>(&()));
     tokio::spawn(async move {
-        let said = say_in_status(&client, &kind, &key).await;
+        let said = say_and_part(&context, &kind, &key).await;
         if let Err(error) = said {
-            tracing::warn!(object = %key, %error, "its status could not be written");
+            tracing::warn!(object = %key, %error, "it could not be told");
         }
     });
 }
 
-async fn say_in_status(client: &Client, kind: &ApiResource, key: &Key) -> Result<(), kube::Error> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, kind);
+async fn say_and_part(context: &Context, kind: &ApiResource, key: &Key) -> Result<(), kube::Error> {
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(context.client.clone(), &key.namespace, kind);
     let object = api.get(&key.name).await?;
     let before = object.data["status"]["conditions"].clone();
     let before: Vec<Condition> = serde_json::from_value(before).unwrap_or_default();
@@ -99,12 +185,31 @@ async fn say_in_status(client: &Client, kind: &ApiResource, key: &Key) -> Result
     let verdicts = with_summary(vec![valid], ready, Outlook::Stuck);
     let now = Time(jiff::Timestamp::now());
     let next = merge(&before, verdicts, object.metadata.generation, &now);
-    if next == before {
+    let parameters = PatchParams::default();
+    if next != before {
+        let patch =
+            json!({"metadata": {"uid": object.metadata.uid}, "status": {"conditions": next}});
+        api.patch_status(&key.name, &parameters, &Patch::Merge(patch))
+            .await?;
+    }
+    let bound = object.finalizers().iter().any(|f| f == FINALIZER);
+    if object.metadata.deletion_timestamp.is_none() || !bound {
         return Ok(());
     }
-    let patch = json!({"metadata": {"uid": object.metadata.uid}, "status": {"conditions": next}});
-    let parameters = PatchParams::default();
-    api.patch_status(&key.name, &parameters, &Patch::Merge(patch))
-        .await
-        .map(drop)
+    let abandoned = object.annotations().get(ANNOTATION_ABANDON);
+    if abandoned.is_none_or(|value| value != "true") {
+        if !scope::namespace_ends(context, &key.namespace) {
+            return Ok(());
+        }
+        tokio::time::sleep(context.options.scope_grace).await;
+    }
+    let object = api.get(&key.name).await?;
+    let mut rest = object.finalizers().to_vec();
+    rest.retain(|finalizer| finalizer != FINALIZER);
+    let patch = json!({"metadata": {"uid": object.metadata.uid, "resourceVersion": object.metadata.resource_version, "finalizers": rest}});
+    api.patch(&key.name, &parameters, &Patch::Merge(patch))
+        .await?;
+    tracing::warn!(object = %key, "released unread; what it has at the backend was left as it is");
+    scope::tell(context, &key.namespace, &kind.kind, scope::LEFT);
+    Ok(())
 }

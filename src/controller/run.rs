@@ -81,7 +81,7 @@ pub async fn run(
     }
 
     let indexed = context.clone();
-    let watch = readable::watch::<ScimUser>(&client, user_store.clone())
+    let watch = readable::watch::<ScimUser>(&context, user_store.clone())
         .default_backoff()
         .modify(|user| user.managed_fields_mut().clear())
         .inspect(move |event| index(&indexed, event))
@@ -102,7 +102,7 @@ pub async fn run(
         .for_each(|_| std::future::ready(()));
 
     let indexed = context.clone();
-    let watch = readable::watch::<ScimGroup>(&client, group_store.clone())
+    let watch = readable::watch::<ScimGroup>(&context, group_store.clone())
         .default_backoff()
         .modify(|group| group.managed_fields_mut().clear())
         .inspect(move |event| index_group(&indexed, event))
@@ -125,7 +125,7 @@ pub async fn run(
     let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
     let mut listed = HashSet::new();
-    let watch = readable::watch::<ScimConnection>(&client, store.clone())
+    let watch = readable::watch::<ScimConnection>(&context, store.clone())
         .default_backoff()
         .modify(|connection| connection.managed_fields_mut().clear())
         .inspect(move |event| match event {
@@ -247,7 +247,9 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
         Ok(Event::InitDone) => {
             // What went while the watch was down sent no event to the groups it was in.
             context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
-            context.index(crate::controller::index::Index::finish)
+            let woken = context.index(crate::controller::index::Index::finish);
+            context.forget_the_gone();
+            woken
         }
         Ok(Event::InitApply(user)) => context.index(|index| index.apply(user)),
         Ok(Event::Apply(user)) => {
@@ -260,6 +262,7 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             let connection = Key::connection_of(user);
             if let Some(connection) = context.connection(&connection) {
                 connection.guard().withdraw(&user.uid().unwrap_or_default());
+                connection.user_slots.leave(&key);
                 connection.note(&key, None);
                 // A connection that is going may have waited for this one.
                 context.recount(&connection.key);
@@ -311,6 +314,7 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
             let key = Key::of(group);
             if let Some(connection) = context.connection(&connection_of(group)) {
                 connection.note_group(&key, None);
+                connection.group_slots.leave(&key);
                 context.recount(&connection.key);
             }
             context.forget_group(&group.uid().unwrap_or_default());

@@ -65,7 +65,7 @@ impl Ending {
 pub fn of<K: Declared>(context: &Context, object: &K) -> Option<Ending> {
     object.meta().deletion_timestamp.as_ref()?;
     let ends = &context.ends;
-    let scope = if lock(&ends.kinds).contains(&definition::<K>()) {
+    let scope = if kind_is_ending::<K>(context) {
         Scope::Kind
     } else if namespace_ends(context, &object.namespace().unwrap_or_default()) {
         Scope::Namespace
@@ -76,6 +76,14 @@ pub fn of<K: Declared>(context: &Context, object: &K) -> Option<Ending> {
     let since = *lock(&ends.since).entry(uid).or_insert_with(Instant::now);
     let left = context.options.scope_grace.saturating_sub(since.elapsed());
     Some(Ending { scope, left })
+}
+
+/// Comes back when the end that an object is part of has waited long enough, if it is part of one.
+pub fn at_the_latest<K: Declared>(context: &Context, object: &K, action: Action) -> Action {
+    match of(context, object) {
+        Some(ending) => ending.at_the_latest(action),
+        None => action,
+    }
 }
 
 /// Whether a namespace is being deleted.
@@ -106,7 +114,13 @@ pub fn tell(context: &Context, namespace: &str, kind: &str, note: &str) {
         .warning(reference, "Released", "Deprovision", note);
 }
 
-fn definition<K: Resource<DynamicType = ()>>() -> String {
+/// Whether a kind is being deleted, or gone, as its watch last showed.
+pub fn kind_is_ending<K: Resource<DynamicType = ()>>(context: &Context) -> bool {
+    lock(&context.ends.kinds).contains(&definition::<K>())
+}
+
+/// The name of a kind's definition.
+pub fn definition<K: Resource<DynamicType = ()>>() -> String {
     format!("{}.{}", K::plural(&()), K::group(&()))
 }
 
@@ -122,17 +136,32 @@ pub async fn kind_ends<K: Resource<DynamicType = ()>>(context: &Context) -> bool
     lock(&context.ends.kinds).contains(&name)
 }
 
+/// Whether an object is deleted along with its kind or its namespace, as the API server says now: the
+/// watches of these may come after the object's own.
+///
+/// # Errors
+/// When the API server does not say.
+pub async fn ends_now<K: Declared>(context: &Context, object: &K) -> Result<bool, kube::Error> {
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let name = object.namespace().unwrap_or_default();
+    let namespace = namespaces.get_metadata_opt(&name).await?;
+    let namespace_ends = namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some());
+    Ok(namespace_ends || kind_ends::<K>(context).await)
+}
+
 /// Watches the definition of a kind, and calls `changed` when it begins to end, or does not any more.
 pub async fn watch_kind<K: Resource<DynamicType = ()>>(context: &Context, changed: impl Fn()) {
     let definitions: Api<CustomResourceDefinition> = Api::all(context.client.clone());
     let name = definition::<K>();
     let watch = watch_object(definitions, &name).default_backoff();
     let mut watch = std::pin::pin!(watch);
+    let mut existed = false;
     while let Some(seen) = watch.next().await {
+        existed |= matches!(seen, Ok(Some(_)));
         let ending = match seen {
             Ok(Some(definition)) => definition.metadata.deletion_timestamp.is_some(),
-            // Gone, and made anew perhaps: what comes then belongs to the new one.
-            Ok(None) => false,
+            // Gone: what it took along is gone because of that. One that was never seen takes nothing along.
+            Ok(None) => existed,
             Err(error) => {
                 tracing::debug!(%error, name, "the definition of a kind could not be watched");
                 continue;

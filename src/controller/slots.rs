@@ -40,6 +40,14 @@ impl Slots {
         None
     }
 
+    /// The object is gone: it stands in line no more.
+    pub fn leave(&self, key: &Key) {
+        let mut state = self.lock();
+        if state.in_line.remove(key) {
+            state.line.retain(|other| other != key);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,7 +17,7 @@ use crate::controller::live::{Connection, Phase, Ready, State};
 use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
-use crate::controller::{connection, farewell, finalizer, guard};
+use crate::controller::{connection, farewell, finalizer, guard, scope};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
@@ -50,17 +50,14 @@ pub struct Pass<'a> {
 /// # Errors
 /// When the API server cannot be written to.
 pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
+    let key = Key::of(&*user);
+    if context.unreadable.contains::<ScimUser>(&key) {
+        return Ok(Action::await_change());
+    }
     let connection_key = Key::connection_of(&user);
     let connection = context.connection(&connection_key);
     if connection.is_none() && !context.connections_are_listed() {
         // All users are woken once it is known which connections there are.
-        return Ok(Action::await_change());
-    }
-    let key = Key::of(&*user);
-    let wake = |next: Key| context.wake_users([next]);
-    let line = connection.clone();
-    let slot = line.as_ref().map(|c| c.user_slots.take(&key, wake));
-    if matches!(slot, Some(None)) {
         return Ok(Action::await_change());
     }
     let spec = connection.as_ref().and_then(|c| c.spec());
@@ -72,6 +69,20 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         user: &user,
         context: &context,
         seen_stale: false.into(),
+    };
+    if let Some(action) = farewell::exit(&pass, connection.as_deref()).await? {
+        return Ok(action);
+    }
+    let line = connection.clone();
+    let line = line
+        .as_ref()
+        .map_or(&context.orphan_slots, |c| &c.user_slots);
+    let Some(_slot) = line.take(&pass.key, |next| context.wake_users([next])) else {
+        return Ok(scope::at_the_latest(
+            &context,
+            &*user,
+            Action::await_change(),
+        ));
     };
     if user.metadata.deletion_timestamp.is_some() {
         return farewell::part(&pass, connection.as_deref()).await;

@@ -10,7 +10,7 @@ const DISTINCT: usize = 5;
 /// So many on trial, after it was open.
 const ON_TRIAL: usize = 1;
 /// Within so long.
-const WITHIN: Duration = Duration::from_secs(10);
+pub const WITHIN: Duration = Duration::from_secs(10);
 /// When nothing failed for so long, a trial is over.
 pub const FORGOTTEN: Duration = Duration::from_secs(120);
 
@@ -24,9 +24,10 @@ pub struct Circuit {
 }
 
 impl Circuit {
-    /// A write of this resource failed in a way that may pass; true when that opens the circuit.
-    pub fn failed(&mut self, uid: &str, now: Duration) -> bool {
-        if now.saturating_sub(self.first) > WITHIN {
+    /// A write of this resource failed in a way that may pass; true when that opens the circuit. `within`
+    /// is [`WITHIN`], or longer where failing takes long.
+    pub fn failed(&mut self, uid: &str, now: Duration, within: Duration) -> bool {
+        if now.saturating_sub(self.first) > within {
             self.failed.clear();
         }
         if self.failed.is_empty() {
@@ -79,30 +80,34 @@ mod tests {
             for uid in failures {
                 opened |= match *uid {
                     "" => circuit.worked(),
-                    uid => circuit.failed(uid, at(0)),
+                    uid => circuit.failed(uid, at(0), WITHIN),
                 };
             }
             assert_eq!(opened, opens, "{why}");
         }
         let mut circuit = Circuit::default();
-        let opened = (0..20).any(|n| circuit.failed(&n.to_string(), at(n * 5)));
+        let opened = (0..20).any(|n| circuit.failed(&n.to_string(), at(n * 5), WITHIN));
         assert!(!opened, "some, now and then, are trouble of their own");
+        let mut circuit = Circuit::default();
+        let hangs = WITHIN + Duration::from_secs(90);
+        let opened = (0..6).any(|n| circuit.failed(&n.to_string(), at(n / 2 * 30), hangs));
+        assert!(opened, "two at a time, each after half a minute");
     }
 
     #[test]
     fn a_trial_takes_one_and_the_first_success_ends_it() {
         let mut circuit = Circuit::default();
         let opened: Vec<bool> = (0..5)
-            .map(|n| circuit.failed(&n.to_string(), at(0)))
+            .map(|n| circuit.failed(&n.to_string(), at(0), WITHIN))
             .collect();
         assert_eq!(opened, [false, false, false, false, true]);
         assert_eq!(circuit.opened(at(1)), 1);
-        assert!(circuit.failed("1", at(2)));
+        assert!(circuit.failed("1", at(2), WITHIN));
         assert_eq!(circuit.opened(at(3)), 2);
         assert!(circuit.worked() && !circuit.worked());
         assert_eq!(circuit.opened(at(3)), 0);
         (0..5).for_each(|n| {
-            circuit.failed(&n.to_string(), at(10));
+            circuit.failed(&n.to_string(), at(10), WITHIN);
         });
         assert_eq!(circuit.opened(at(10)), 1);
         assert_eq!(

@@ -30,6 +30,18 @@ pub enum Scope {
     Kind,
 }
 
+/// Whether what is known of the backend is to be relied on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Halt {
+    /// It is.
+    #[default]
+    No,
+    /// A listing is not complete: whoever asks is held, and may be approved.
+    Hold,
+    /// It may be another backend: nobody goes, whatever was granted.
+    Stop,
+}
+
 /// One person who would be deprovisioned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Case {
@@ -128,6 +140,8 @@ struct Entry {
     state: State,
     /// Whether it was told what was decided.
     told: bool,
+    /// Held by [`Halt::Hold`] alone.
+    by_halt: bool,
 }
 
 /// A plan that was held before a restart, and that those who ask again have not made whole yet.
@@ -144,7 +158,7 @@ pub struct Guard {
     cases: HashMap<String, Entry>,
     approved: Option<String>,
     resuming: Option<Resuming>,
-    halted: bool,
+    halt: Halt,
     /// Who was let go before a restart, by hash, and has not asked again yet.
     under_way: BTreeSet<String>,
 }
@@ -165,23 +179,46 @@ impl Guard {
         self.resuming = held.map(|hash| Resuming { hash, until: None });
     }
 
-    /// Lets nobody go, whatever was granted, until it is called again: what is known of the backend is
-    /// not to be relied on. Returns whom that concerns when it ends.
-    pub fn halt(&mut self, halted: bool) -> Vec<Case> {
-        let ends = self.halted && !halted;
-        self.halted = halted;
-        let cases = self.cases.values().filter(|_| ends);
-        cases.map(|entry| entry.case.clone()).collect()
-    }
-
-    /// How many wait for a halt to end.
-    pub fn waiting(&self) -> usize {
-        let of = |entry: &&Entry| entry.state != State::Held;
+    /// Halts, or goes on. Returns whom that concerns: whoever was held by that alone is decided on anew.
+    pub fn halt(&mut self, halt: Halt) -> Vec<Case> {
+        if std::mem::replace(&mut self.halt, halt) == halt || halt == Halt::Stop {
+            return Vec::new();
+        }
+        for entry in self.cases.values_mut().filter(|entry| entry.by_halt) {
+            (entry.state, entry.told, entry.by_halt) = (State::Waiting, false, false);
+        }
         self.cases
             .values()
-            .filter(of)
-            .filter(|_| self.halted)
-            .count()
+            .map(|entry| entry.case.clone())
+            .collect()
+    }
+
+    /// How many wait for [`Halt::Stop`] to end.
+    pub fn waiting(&self) -> usize {
+        let stopped = self.halt == Halt::Stop;
+        let of = |entry: &&Entry| stopped && entry.state != State::Held;
+        self.cases.values().filter(of).count()
+    }
+
+    /// Whether everybody who is held is so by [`Halt::Hold`] alone.
+    pub fn only_by_halt(&self) -> bool {
+        self.held_are(|entry| entry.by_halt)
+    }
+
+    /// Whether this one was let go, and is not known to have gone.
+    pub fn lets_go(&self, uid: &str) -> bool {
+        let found = self.cases.get(uid);
+        found.is_some_and(|entry| entry.state == State::Granted)
+    }
+
+    /// The endpoint leads elsewhere: what was let go was so there.
+    pub fn leaves_backend(&mut self) {
+        self.under_way.clear();
+        for entry in self.cases.values_mut() {
+            if entry.state != State::Held {
+                (entry.state, entry.told) = (State::Waiting, false);
+            }
+        }
     }
 
     /// Whether a person may be deprovisioned now.
@@ -199,17 +236,18 @@ impl Guard {
                     State::Waiting
                 },
                 told: granted,
+                by_halt: false,
             };
             self.cases.insert(case.uid.clone(), entry);
         }
-        let halted = self.halted;
+        let stopped = self.halt == Halt::Stop;
         let Some(entry) = self.cases.get_mut(&case.uid) else {
             return Answer::Wait;
         };
         entry.scope = scope;
         match entry.state {
             State::Held => Answer::Held,
-            _ if halted => Answer::Halted,
+            _ if stopped => Answer::Halted,
             State::Granted => Answer::Go,
             State::Waiting | State::Reserved => Answer::Wait,
         }
@@ -217,14 +255,14 @@ impl Guard {
 
     /// Whether anybody waits for a decision.
     pub fn is_asked(&self) -> bool {
-        !self.halted && self.cases.values().any(|e| e.state == State::Waiting)
+        self.halt != Halt::Stop && self.cases.values().any(|e| e.state == State::Waiting)
     }
 
     /// Decides on those who wait: granted as far as the window allows, else held. While their kind
     /// itself is being deleted, everybody is held.
     pub fn decide(&mut self, limit: Limit, provisioned: u32, now: i64, kind_ends: bool) {
         self.roll(limit, now);
-        if self.halted {
+        if self.halt == Halt::Stop {
             return;
         }
         let spent: u32 = self.spent.values().sum();
@@ -234,7 +272,8 @@ impl Guard {
         let gone = spent.saturating_sub(under_way);
         let allowance = limit.allowance(provisioned.saturating_add(gone));
         let mut left = allowance.saturating_sub(spent);
-        if self.resumes(limit, now) {
+        let hold = self.halt == Halt::Hold;
+        if self.resumes(limit, now) || hold {
             left = 0;
         }
         let mut waiting: Vec<&mut Entry> = self
@@ -255,6 +294,7 @@ impl Guard {
                 entry.state = State::Reserved;
             } else {
                 entry.state = State::Held;
+                entry.by_halt = hold;
             }
         }
         // Whole again: what comes now is new.
@@ -360,14 +400,16 @@ impl Guard {
 
     /// Whether everybody who is held is so because a namespace or a kind ends.
     pub fn only_scopes_end(&self) -> bool {
-        let held = self.cases.values().filter(|e| e.state == State::Held);
-        let (all, of_scopes) = held.fold((0, 0), |(all, of_scopes), entry| {
-            (
-                all + 1,
-                of_scopes + usize::from(entry.scope != Scope::Alone),
-            )
-        });
-        all > 0 && all == of_scopes
+        self.held_are(|entry| entry.scope != Scope::Alone)
+    }
+
+    fn held_are(&self, test: impl Fn(&Entry) -> bool) -> bool {
+        let mut held = self.cases.values().filter(|e| e.state == State::Held);
+        let mut some = false;
+        held.all(|entry| {
+            some = true;
+            test(entry)
+        }) && some
     }
 
     /// What waits for approval.
@@ -406,7 +448,7 @@ impl Guard {
         let mut released = 0;
         for entry in self.cases.values_mut().filter(held) {
             // As whoever the window lets go: not before it is written down.
-            (entry.state, entry.told) = (State::Reserved, false);
+            (entry.state, entry.told, entry.by_halt) = (State::Reserved, false, false);
             released += 1;
         }
         released

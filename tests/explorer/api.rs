@@ -57,7 +57,7 @@ impl Asked {
     fn of(path: &str) -> Self {
         let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         parts.drain(..if parts[0] == "api" { 2 } else { 3 });
-        let namespace = if parts.len() > 1 && parts[0] == "namespaces" {
+        let namespace = if parts.len() > 2 && parts[0] == "namespaces" {
             let namespace = parts[1].to_owned();
             parts.drain(..2);
             namespace

@@ -9,6 +9,7 @@ use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
+use crate::controller::failures;
 use crate::controller::finalizer::{self, Word};
 use crate::controller::group::side::Listed;
 use crate::controller::group::{Pass, act, observe, report};
@@ -23,44 +24,53 @@ use crate::domain::names;
 use crate::scim::ScimError;
 use report::Report;
 
-/// Parts with a deleted group.
+/// Lets a deleted group go where its backend has no say in it.
 ///
 /// # Errors
 /// When the API server cannot be written to.
-pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Action, kube::Error> {
+pub async fn exit(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+) -> Result<Option<Action>, kube::Error> {
     let group = pass.group;
-    if !group.finalizers().iter().any(|f| f == FINALIZER) {
-        return Ok(Action::await_change());
+    if group.metadata.deletion_timestamp.is_none() {
+        return Ok(None);
     }
     let ending = scope::of(pass.context, group);
     let abandoned = group.annotations().get(ANNOTATION_ABANDON);
-    if abandoned.is_some_and(|value| value == "true") {
-        let why = "released by annotation; the group was left as it is";
-        return release(pass, connection, Word::done("Abandoned", why)).await;
-    }
     // Nobody decided that a group goes whose namespace or kind goes, unless the spec says so.
     let by_default = pass.before.adopted || ending.is_some();
     let retained = group
         .spec
         .deletion_policy
         .map_or(by_default, |policy| policy == GroupDeletionPolicy::Retain);
-    if retained {
-        let why = if group.spec.deletion_policy.is_none() && ending.is_some() {
-            "its namespace or its kind is being deleted: the group was left as it is, since spec.deletionPolicy does not say Delete"
-        } else {
-            "deletionPolicy Retain: the group was left as it is"
-        };
-        return release(pass, connection, Word::done("Retained", why)).await;
-    }
-    let Some(ending) = ending else {
-        return part_by(pass, connection).await;
-    };
-    if ending.left.is_zero() {
+    let word = if !group.finalizers().iter().any(|f| f == FINALIZER) {
+        return Ok(Some(Action::await_change()));
+    } else if abandoned.is_some_and(|value| value == "true") {
+        let why = "released by annotation; the group was left as it is";
+        Word::done("Abandoned", why)
+    } else if retained && group.spec.deletion_policy.is_none() && ending.is_some() {
+        let why = "its namespace or its kind is being deleted: the group was left as it is, since spec.deletionPolicy does not say Delete";
+        Word::done("Retained", why)
+    } else if retained {
+        let why = "deletionPolicy Retain: the group was left as it is";
+        Word::done("Retained", why)
+    } else if ending.is_some_and(|ending| ending.left.is_zero()) {
         let why = "the group was left as it is: its namespace or its kind is being deleted, and it could not be deleted in time";
-        return release(pass, connection, Word::undone(why)).await;
-    }
+        Word::undone(why)
+    } else {
+        return Ok(None);
+    };
+    release(pass, connection, word).await.map(Some)
+}
+
+/// Parts with a deleted group.
+///
+/// # Errors
+/// When the API server cannot be written to.
+pub async fn part(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Action, kube::Error> {
     let action = part_by(pass, connection).await?;
-    Ok(ending.at_the_latest(action))
+    Ok(scope::at_the_latest(pass.context, pass.group, action))
 }
 
 async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Action, kube::Error> {
@@ -125,6 +135,13 @@ async fn carry_out(
     let plan = farewell_group(pass.group.spec.deletion_policy, pass.before.adopted, found);
     let (result, reason, note) = match plan {
         GroupFarewell::Forget => (Ok(()), "Released", "nothing was left to do at the backend"),
+        GroupFarewell::Delete(_)
+            if pass.group.spec.deletion_policy.is_none()
+                && scope::ends_now(pass.context, pass.group).await? =>
+        {
+            // The next pass says so, or this one: the watch has not shown it yet.
+            return Ok(Action::requeue(Duration::from_millis(200)));
+        }
         GroupFarewell::Delete(group) => {
             let result = act::delete(connection, ready, &group).await;
             let note = "deletionPolicy Delete: the group was deleted";
@@ -133,6 +150,9 @@ async fn carry_out(
     };
     match result {
         Ok(()) | Err(ScimError::NotFound) => {
+            if reason == "Deleted" && connection.worked() {
+                pass.context.wake_connection(&connection.key);
+            }
             release(pass, Some(connection), Word::done(reason, note)).await
         }
         Err(error) => failed(pass, connection, ready, &error).await,
@@ -183,7 +203,7 @@ async fn failed(
     ready: &Ready,
     error: &ScimError,
 ) -> Result<Action, kube::Error> {
-    outcome::count_failure(pass.context, connection, &pass.uid, error);
+    failures::count(pass.context, connection, &pass.uid, error);
     if outcome::is_the_connections(error) {
         if !connection.serves(ready) {
             return Ok(Action::requeue(Duration::from_millis(50)));

@@ -7,12 +7,13 @@ use kube::ResourceExt;
 use kube::core::SelectorExt;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::ScimUser;
 use crate::api::conditions::ConditionType as C;
+use crate::api::{FINALIZER, ScimUser};
 use crate::controller::group::Pass;
 use crate::controller::group::index::{named, selector};
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
+use crate::controller::scope;
 use crate::domain::group::{Member, MemberPhase, MemberState};
 
 /// The members of a group.
@@ -60,15 +61,38 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
             }
         }
     }
+    if selector(pass.group).is_some() {
+        // Whom a selector chooses is not known while some cannot be read, or all are being deleted with
+        // their kind: as long as somebody is unresolved, nobody is removed.
+        let mut hidden: Vec<String> = context
+            .unreadable
+            .users()
+            .iter()
+            .map(Key::to_string)
+            .collect();
+        if scope::kind_is_ending::<ScimUser>(context) {
+            hidden.push(scope::definition::<ScimUser>());
+        }
+        members.extend(hidden.into_iter().map(|key| Member {
+            key,
+            state: MemberState {
+                id: None,
+                phase: MemberPhase::NotFound,
+                archived: false,
+            },
+        }));
+    }
     Declared {
         members,
         on_their_way,
     }
 }
 
-/// Whether a user is one of this connection's, let in by it, and not on its way out.
+/// Whether a user is one of this connection's, let in by it, and not gone. Whoever is deleted stays a
+/// member until that is carried out: the guard may hold it, and it may be a mistake that is put right.
 fn belongs(pass: &Pass<'_>, connection: &Connection, user: &ScimUser) -> bool {
-    user.metadata.deletion_timestamp.is_none()
+    let bound = user.finalizers().iter().any(|f| f == FINALIZER);
+    (user.metadata.deletion_timestamp.is_none() || bound)
         && Key::connection_of(user) == connection.key
         && pass.lets_in(&user.namespace().unwrap_or_default())
 }

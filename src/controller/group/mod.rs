@@ -24,7 +24,7 @@ use crate::api::{ScimGroup, ScimGroupStatus};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
-use crate::controller::{connection, finalizer};
+use crate::controller::{connection, finalizer, scope};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
 use crate::domain::names;
@@ -71,6 +71,10 @@ pub async fn reconcile(
     group: Arc<ScimGroup>,
     context: Arc<Context>,
 ) -> Result<Action, kube::Error> {
+    let key = Key::of(&*group);
+    if context.unreadable.contains::<ScimGroup>(&key) {
+        return Ok(Action::await_change());
+    }
     let connection_key = index::connection_of(&group);
     let connection = context.connection(&connection_key);
     if connection.is_none() && !context.connections_are_listed() {
@@ -84,13 +88,6 @@ pub async fn reconcile(
         // A selector over half of the users would remove the other half.
         return Ok(Action::requeue(Duration::from_millis(200)));
     }
-    let key = Key::of(&*group);
-    let wake = |next: Key| context.wake_groups([next]);
-    let line = connection.clone();
-    let slot = line.as_ref().map(|c| c.group_slots.take(&key, wake));
-    if matches!(slot, Some(None)) {
-        return Ok(Action::await_change());
-    }
     let spec = connection.as_ref().and_then(|c| c.spec());
     let pass = Pass {
         key,
@@ -101,6 +98,20 @@ pub async fn reconcile(
         connection_key,
         group: &group,
         context: &context,
+    };
+    if let Some(action) = farewell::exit(&pass, connection.as_deref()).await? {
+        return Ok(action);
+    }
+    let line = connection.clone();
+    let line = line
+        .as_ref()
+        .map_or(&context.orphan_group_slots, |c| &c.group_slots);
+    let Some(_slot) = line.take(&pass.key, |next| context.wake_groups([next])) else {
+        return Ok(scope::at_the_latest(
+            &context,
+            &*group,
+            Action::await_change(),
+        ));
     };
     if group.metadata.deletion_timestamp.is_some() {
         return farewell::part(&pass, connection.as_deref()).await;

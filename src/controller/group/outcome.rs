@@ -8,6 +8,7 @@ use kube::runtime::controller::Action;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::events::Said;
+use crate::controller::failures;
 use crate::controller::group::Pass;
 use crate::controller::group::act::{self, Applied, GATHERING, Written};
 use crate::controller::group::report::{Report, accepted, write};
@@ -209,7 +210,7 @@ enum Failure {
 }
 
 fn failed(pass: &Pass<'_>, connection: &Connection, error: &ScimError) -> Failure {
-    outcome::count_failure(pass.context, connection, &pass.uid, error);
+    failures::count(pass.context, connection, &pass.uid, error);
     let message = error.to_string();
     let told = |reason: Reason, outlook: Outlook| {
         let synced = Verdict::no(C::Synced, reason, message.clone());

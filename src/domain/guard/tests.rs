@@ -311,7 +311,7 @@ fn a_kind_that_ends_and_a_backend_not_to_be_relied_on_let_nobody_go() {
 
     let mut guard = Guard::default();
     assert_eq!(round(&mut guard, 0..2, 100, 1_000_000), 2);
-    assert_eq!(guard.halt(true), []);
+    assert_eq!(guard.halt(Halt::Stop), []);
     assert_eq!(
         guard.ask(&case(1), Scope::Alone),
         Answer::Halted,
@@ -320,7 +320,7 @@ fn a_kind_that_ends_and_a_backend_not_to_be_relied_on_let_nobody_go() {
     assert_eq!(guard.ask(&case(2), Scope::Alone), Answer::Halted);
     guard.decide(LIMIT, 100, 1_000_001, false);
     assert_eq!((guard.waiting(), guard.plan()), (3, None));
-    assert_eq!(guard.halt(false).len(), 3, "all of them look again");
+    assert_eq!(guard.halt(Halt::No).len(), 3, "all of them look again");
     guard.decide(LIMIT, 100, 1_000_002, false);
     guard.persisted();
     for number in 0..3 {
@@ -412,4 +412,34 @@ fn a_crash_in_the_middle_of_an_approved_plan_keeps_nobody_of_it() {
     early.restore(unwritten);
     round(&mut early, 10..60, 90, 1_000_001);
     assert_eq!(early.approve(Some(&hash)), 50);
+}
+
+#[test]
+fn r14_who_is_held_for_a_listing_goes_when_it_is_complete_or_by_approval() {
+    let mut guard = Guard::default();
+    guard.halt(Halt::Hold);
+    assert_eq!(round(&mut guard, 0..3, 100, 1_000_000), 0);
+    assert!(guard.only_by_halt() && !guard.only_scopes_end());
+    assert_eq!(guard.halt(Halt::No).len(), 3);
+    assert_eq!(round(&mut guard, 0..3, 100, 1_000_001), 3);
+
+    let mut never = Guard::default();
+    never.halt(Halt::Hold);
+    round(&mut never, 0..3, 100, 1_000_000);
+    let hash = never.plan().unwrap().hash;
+    assert_eq!(never.approve(Some(&hash)), 3);
+    never.persisted();
+    assert_eq!(
+        never.ask(&case(1), Scope::Alone),
+        Answer::Go,
+        "a backend that never lists everybody keeps no leaver in"
+    );
+}
+
+#[test]
+fn what_was_let_go_at_one_backend_is_not_at_the_next() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..3, 100, 1_000_000), 3);
+    guard.leaves_backend();
+    assert_eq!(guard.ask(&case(1), Scope::Alone), Answer::Wait);
 }
