@@ -79,8 +79,11 @@ pub async fn report(
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
-        connection.guard().everybody_asked();
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
+    }
+    // Without a whole listing, who has no recorded account has not asked to go yet.
+    if memory.counted && connection.directory().complete() {
+        connection.guard().everybody_asked();
     }
     let groups = group_counts(context, connection);
     memory.groups_counted |= every_group_was_looked_at(context, connection);

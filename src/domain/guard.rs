@@ -253,10 +253,15 @@ impl Guard {
         here.chain(self.under_way.iter().cloned())
     }
 
-    /// Everybody was looked at since the restart: who was let go before it and has not asked again is
-    /// gone, or is not to go any more.
+    /// Everybody was looked at since the restart. Who was let go before it and has not asked again is gone,
+    /// or is not to go any more; and a plan that is not what it was never will be: somebody stays after
+    /// all, or more have joined, and what is to be approved is the plan of now.
     pub fn everybody_asked(&mut self) {
         self.under_way.clear();
+        let undecided = |entry: &Entry| entry.state == State::Waiting;
+        if !self.cases.values().any(undecided) {
+            self.resuming = None;
+        }
     }
 
     /// What was decided is written down: returns those who may go now, and those who are held.
