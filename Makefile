@@ -3,12 +3,12 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test demo clean
+.PHONY: help build fmt lint unit crds parts test crash-points demo clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## Every binary, debug build
 	$(CARGO) build --workspace --bins --locked
@@ -35,6 +35,10 @@ parts: ## Builds or installs the control plane, Helm and the SCIM servers into t
 
 test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+crash-points: build ## Kills the operator at each of its requests; CRASH_POINTS=writes, ONLY=groups:17:after-commit, SHARD=1/4
+	tests/controlplane/build
+	$(CARGO) run --quiet --locked -p scim-operator-harness --bin crash_points
 
 demo: build ## The main job, narrated: control plane, chart, operator, simulator, examples
 	tests/controlplane/build
