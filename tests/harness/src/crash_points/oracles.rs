@@ -174,11 +174,9 @@ pub fn ready_is_true(asked: &[Asked], declared: &[Declared]) -> Vec<Violation> {
             continue;
         };
         let status = &body["status"];
-        let ready = status["conditions"].as_array().into_iter().flatten();
-        let Some(ready) = ready
-            .filter(|c| c["type"] == "Ready" && c["status"] == "True")
-            .next_back()
-        else {
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        let is_true = |c: &&Value| c["type"] == "Ready" && c["status"] == "True";
+        let Some(ready) = conditions.find(is_true) else {
             continue;
         };
         let generation = ready["observedGeneration"].as_i64();

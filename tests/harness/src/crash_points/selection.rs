@@ -84,12 +84,15 @@ impl Selection {
     }
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Selection> {
-        let mut selection = Selection::default();
-        selection.requests = match variable("CRASH_POINTS").as_deref() {
+        let requests = match variable("CRASH_POINTS").as_deref() {
             None | Some("all") => Requests::All,
             Some("writes") => Requests::Writes,
             Some("reads") => Requests::Reads,
             Some(other) => bail!("CRASH_POINTS is all, writes or reads, not {other}"),
+        };
+        let mut selection = Selection {
+            requests,
+            ..Selection::default()
         };
         if let Some(only) = variable("ONLY") {
             selection.only = only.split(',').map(one).collect::<Result<_>>()?;

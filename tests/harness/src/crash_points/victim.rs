@@ -102,10 +102,8 @@ impl Victim {
             return Some(failed.clone());
         }
         let logs = self.logs();
-        let panicked = logs.iter().flat_map(|log| log.lines());
-        let line = panicked
-            .filter(|line| line.contains("panicked at"))
-            .next_back()?;
+        let mut lines = logs.iter().flat_map(|log| log.lines());
+        let line = lines.find(|line| line.contains("panicked at"))?;
         Some(line.to_owned())
     }
 }
