@@ -74,7 +74,12 @@ pub async fn report(
         .or_else(|| object.status.clone())
         .unwrap_or_default();
     let counts = counts(context, connection);
+    // Before they are listed there seem to be none, and all of none were looked at.
     if !memory.counted
+        && matches!(
+            context.users.wait_until_ready().now_or_never(),
+            Some(Ok(()))
+        )
         && connection.outcomes().len() >= counts.desired as usize
         && matches!(connection.phase(), Phase::Ready(_))
     {

@@ -257,6 +257,8 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
         Ok(Event::InitDone) => {
             // What went while the watch was down sent no event to the groups it was in.
             context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
+            // Where there is nobody, nobody's outcome would have it counted.
+            context.recount_all();
             context.index(crate::controller::index::Index::finish)
         }
         Ok(Event::InitApply(user)) => context.index(|index| index.apply(user)),
@@ -312,6 +314,7 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
         Ok(Event::Init) => context.groups_index(GroupIndex::begin),
         Ok(Event::InitDone) => {
             context.groups_index(GroupIndex::finish);
+            context.recount_all();
             context.wake_groups(context.groups_index(|index| index.all()));
         }
         Ok(Event::Apply(group) | Event::InitApply(group)) => {
