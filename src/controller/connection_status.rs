@@ -1,6 +1,8 @@
 //! The status of a ScimConnection: counts from the outcomes of its users, conditions from its run.
 //! Nothing is written when nothing changed.
 
+use std::collections::{BTreeMap, HashMap};
+
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
@@ -12,7 +14,8 @@ use crate::api::connection::{
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
 use crate::controller::guard;
-use crate::controller::live::{Connection, Memory, Phase, State};
+use crate::controller::index::Key;
+use crate::controller::live::{Connection, GroupOutcome, Memory, Outcome, Phase, State};
 use crate::controller::status::{self, Wrote};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
@@ -73,14 +76,16 @@ pub async fn report(
         .clone()
         .or_else(|| object.status.clone())
         .unwrap_or_default();
-    let counts = counts(context, connection);
+    // Looked at once: who comes out meanwhile is counted the next time, and not half.
+    let outcomes = connection.outcomes();
+    let counts = counts(context, connection, &outcomes);
     // Before they are listed there seem to be none, and all of none were looked at.
     if !memory.counted
         && matches!(
             context.users.wait_until_ready().now_or_never(),
             Some(Ok(()))
         )
-        && connection.outcomes().len() >= counts.desired as usize
+        && outcomes.len() >= counts.desired as usize
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
@@ -90,8 +95,9 @@ pub async fn report(
     if memory.counted && connection.directory().complete() {
         connection.guard().everybody_asked();
     }
-    let groups = group_counts(context, connection);
-    memory.groups_counted |= every_group_was_looked_at(context, connection);
+    let outcomes = connection.group_outcomes();
+    memory.groups_counted |= every_group_was_looked_at(context, connection, &outcomes);
+    let groups = group_counts(context, connection, &outcomes);
     let mut verdicts = verdicts(object, memory, run);
     let held_plan = guard::held_plan(connection, before.held_plan.as_ref());
     verdicts.extend(held_plan.as_ref().map(guard::verdict));
@@ -274,10 +280,13 @@ fn verdicts(object: &ScimConnection, memory: &Memory, run: Run<'_>) -> Vec<Verdi
     }
 }
 
-fn counts(context: &Context, connection: &Connection) -> UserCounts {
+fn counts(
+    context: &Context,
+    connection: &Connection,
+    outcomes: &BTreeMap<Key, Outcome>,
+) -> UserCounts {
     let declared = context.index(|index| index.members_of(&connection.key).len());
-    let outcomes = connection.outcomes();
-    let count = |test: &dyn Fn(&crate::controller::live::Outcome) -> bool| {
+    let count = |test: &dyn Fn(&Outcome) -> bool| {
         u32::try_from(outcomes.values().filter(|o| test(o)).count()).unwrap_or(u32::MAX)
     };
     let provisioned = count(&|o| o.id.is_some());
@@ -294,20 +303,27 @@ fn counts(context: &Context, connection: &Connection) -> UserCounts {
 
 /// Whether the counts of groups are whole: not before it is known which there are, and each has come out
 /// somehow.
-fn every_group_was_looked_at(context: &Context, connection: &Connection) -> bool {
+fn every_group_was_looked_at(
+    context: &Context,
+    connection: &Connection,
+    outcomes: &HashMap<Key, GroupOutcome>,
+) -> bool {
     let listed = context.groups.wait_until_ready().now_or_never();
     let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
     matches!(listed, Some(Ok(())))
         && matches!(connection.phase(), Phase::Ready(_))
-        && connection.group_outcomes().len() >= declared
+        && outcomes.len() >= declared
 }
 
 /// The counts of groups, where there are any.
-fn group_counts(context: &Context, connection: &Connection) -> Option<GroupCounts> {
+fn group_counts(
+    context: &Context,
+    connection: &Connection,
+    outcomes: &HashMap<Key, GroupOutcome>,
+) -> Option<GroupCounts> {
     let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
-    let outcomes = connection.group_outcomes();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let count = |test: &dyn Fn(&crate::controller::live::GroupOutcome) -> bool| {
+    let count = |test: &dyn Fn(&GroupOutcome) -> bool| {
         number(outcomes.values().filter(|o| test(o)).count())
     };
     let provisioned = count(&|o| o.id.is_some());
