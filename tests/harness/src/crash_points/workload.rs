@@ -284,7 +284,8 @@ fn silent() -> Scenario {
                 json!({"displayName": "Engineers", "members": members(&["ada", "bob"])}),
             )
             .ready(GROUP, "engineers"),
-            delete(USER, "bob").ready(GROUP, "engineers"),
+            // Who is named and not declared keeps the group waiting: that is told, and true.
+            delete(USER, "bob").is(GROUP, "engineers", ["Ready", "False", "Pending"]),
         ],
     );
     scenario.backend = |simulator| {
