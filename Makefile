@@ -3,12 +3,12 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test soak demo outage clean
+.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## Every binary, debug build
 	$(CARGO) build --workspace --bins --locked
@@ -45,6 +45,10 @@ soak: ## Ten minutes of faults in pairs, random walks and random input; SOAK_SEC
 	@echo "SOAK_SEED=$(SOAK_SEED)"
 	EXPLORER_SECONDS=$(SOAK_SECONDS) EXPLORER_FIRST_SEED=$(SOAK_SEED) $(CARGO) test --locked --profile soak --test explorer -- --nocapture --test-threads 1
 	PROPTEST_CASES=$(SOAK_CASES) $(CARGO) test --locked --profile soak --test fuzz
+
+crash-points: build ## Kills the operator at each of its requests; CRASH_POINTS=writes, ONLY=groups:17:after-commit, SHARD=1/4
+	tests/controlplane/build
+	$(CARGO) run --quiet --locked -p scim-operator-harness --bin crash_points
 
 demo: build ## The main job, narrated: control plane, chart, operator, simulator, examples
 	tests/controlplane/build

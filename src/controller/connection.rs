@@ -381,6 +381,12 @@ async fn bring_up(
         },
         etag: capabilities.etag,
     };
+    if first {
+        // How users came out before says nothing of what they ask for now.
+        for user in context.index(|index| index.members_of(&connection.key)) {
+            connection.note(&user, None);
+        }
+    }
     wake.extend(connection.set_phase(Phase::Ready(Arc::new(ready))));
     if first {
         wake.extend(context.everyone_of(&connection.key));

@@ -1,6 +1,8 @@
 //! The status of a ScimConnection: counts from the outcomes of its users, conditions from its run.
 //! Nothing is written when nothing changed.
 
+use std::collections::{BTreeMap, HashMap};
+
 use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::reflector::ObjectRef;
@@ -13,7 +15,8 @@ use crate::api::connection::{
 };
 use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
-use crate::controller::live::{Connection, Phase, State};
+use crate::controller::index::Key;
+use crate::controller::live::{Connection, GroupOutcome, Outcome, Phase, State};
 use crate::controller::memory::Memory;
 use crate::controller::status::{self, Wrote};
 use crate::controller::{guard, loss};
@@ -76,20 +79,26 @@ pub async fn report(
         .clone()
         .or_else(|| object.status.clone())
         .unwrap_or_default();
-    let counts = counts(context, connection);
+    // Looked at once: who comes out meanwhile is counted the next time, and not half.
+    let outcomes = connection.outcomes();
+    let counts = counts(context, connection, &outcomes);
+    // Before they are listed there seem to be none, and all of none were looked at.
     if !memory.counted
-        && context.users.wait_until_ready().now_or_never().is_some()
-        && connection.outcomes().len() >= to_be_looked_at(context, connection)
+        && matches!(
+            context.users.wait_until_ready().now_or_never(),
+            Some(Ok(()))
+        )
+        && outcomes.len() >= to_be_looked_at(context, connection)
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
-        if connection.guard().is_resuming() {
-            context.recount(&connection.key);
-        }
+        // The guard has to know as well.
+        context.recount(&connection.key);
         tracing::info!(connection = %connection_label(object), users = counts.desired, "every user was looked at");
     }
-    let groups = group_counts(context, connection);
-    memory.groups_counted |= every_group_was_looked_at(context, connection);
+    let outcomes = connection.group_outcomes();
+    memory.groups_counted |= every_group_was_looked_at(context, connection, &outcomes);
+    let groups = group_counts(context, connection, &outcomes);
     let held_plan = guard::held_plan(connection, before.held_plan.as_ref());
     let held = guard::verdict(connection, held_plan.as_ref()).or_else(|| memory.leaving.clone());
     let verdicts = verdicts(object, memory, held, run);
@@ -300,10 +309,13 @@ fn to_be_looked_at(context: &Context, connection: &Connection) -> usize {
     members.len() - gone.count()
 }
 
-fn counts(context: &Context, connection: &Connection) -> UserCounts {
+fn counts(
+    context: &Context,
+    connection: &Connection,
+    outcomes: &BTreeMap<Key, Outcome>,
+) -> UserCounts {
     let declared = context.index(|index| index.members_of(&connection.key).len());
-    let outcomes = connection.outcomes();
-    let count = |test: &dyn Fn(&crate::controller::live::Outcome) -> bool| {
+    let count = |test: &dyn Fn(&Outcome) -> bool| {
         u32::try_from(outcomes.values().filter(|o| test(o)).count()).unwrap_or(u32::MAX)
     };
     let provisioned = count(&|o| o.id.is_some());
@@ -320,20 +332,27 @@ fn counts(context: &Context, connection: &Connection) -> UserCounts {
 
 /// Whether the counts of groups are whole: not before it is known which there are, and each has come out
 /// somehow.
-fn every_group_was_looked_at(context: &Context, connection: &Connection) -> bool {
+fn every_group_was_looked_at(
+    context: &Context,
+    connection: &Connection,
+    outcomes: &HashMap<Key, GroupOutcome>,
+) -> bool {
     let listed = context.groups.wait_until_ready().now_or_never();
     let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
     matches!(listed, Some(Ok(())))
         && matches!(connection.phase(), Phase::Ready(_))
-        && connection.group_outcomes().len() >= declared
+        && outcomes.len() >= declared
 }
 
 /// The counts of groups, where there are any.
-fn group_counts(context: &Context, connection: &Connection) -> Option<GroupCounts> {
+fn group_counts(
+    context: &Context,
+    connection: &Connection,
+    outcomes: &HashMap<Key, GroupOutcome>,
+) -> Option<GroupCounts> {
     let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
-    let outcomes = connection.group_outcomes();
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let count = |test: &dyn Fn(&crate::controller::live::GroupOutcome) -> bool| {
+    let count = |test: &dyn Fn(&GroupOutcome) -> bool| {
         number(outcomes.values().filter(|o| test(o)).count())
     };
     let provisioned = count(&|o| o.id.is_some());

@@ -291,6 +291,15 @@ impl Context {
         let _ = self.counts_changed.send(key.clone());
     }
 
+    /// Has every connection count its users again soon.
+    pub fn recount_all(&self) {
+        let connections = self
+            .connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        connections.keys().for_each(|key| self.recount(key));
+    }
+
     /// The running side of a connection, if the connection exists.
     pub fn connection(&self, key: &Key) -> Option<Arc<Connection>> {
         self.connections

@@ -105,8 +105,8 @@ pub async fn decide(
     guard.keep(is_there);
     let resumed = guard.halt(halt);
     guard.decide(limit(&object.spec), provisioned, seconds, kind_ends);
-    // Where nobody may go at all, nobody asks.
-    if counted && halt != Halt::Stop && object.spec.mode == Mode::Enforce {
+    // Without a whole listing, or in DryRun, not everybody asks who would go.
+    if counted && halt == Halt::No && object.spec.mode == Mode::Enforce {
         guard.everybody_asked();
     }
     let released = guard.approve(approval);

@@ -249,6 +249,8 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
             let woken = context.index(crate::controller::index::Index::finish);
             context.forget_the_gone();
+            // Where there is nobody, nobody's outcome would have it counted.
+            context.recount_all();
             woken
         }
         Ok(Event::InitApply(user)) => context.index(|index| index.apply(user)),
@@ -305,6 +307,7 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
         Ok(Event::Init) => context.groups_index(GroupIndex::begin),
         Ok(Event::InitDone) => {
             context.groups_index(GroupIndex::finish);
+            context.recount_all();
             context.wake_groups(context.groups_index(|index| index.all()));
         }
         Ok(Event::Apply(group) | Event::InitApply(group)) => {

@@ -443,3 +443,24 @@ fn what_was_let_go_at_one_backend_is_not_at_the_next() {
     guard.leaves_backend();
     assert_eq!(guard.ask(&case(1), Scope::Alone), Answer::Wait);
 }
+
+#[test]
+fn a_plan_that_somebody_joined_over_a_restart_is_approved_as_it_is_now() {
+    let mut guard = Guard::default();
+    round(&mut guard, 0..60, 100, 1_000_000);
+    let held = guard.plan().map(|plan| plan.hash);
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, held.clone()));
+    assert_eq!(round(&mut again, 10..61, 90, 2_000_000), 0);
+    assert!(again.is_resuming(), "it could be whole only by itself");
+    again.ask(&case(61), Scope::Alone);
+    again.everybody_asked();
+    assert!(again.is_resuming(), "whoever waits is decided on first");
+    assert_eq!(round(&mut again, 61..62, 90, 2_000_001), 0);
+    again.everybody_asked();
+    assert!(!again.is_resuming());
+    let plan = again.plan().unwrap();
+    assert_eq!(plan.count, 52);
+    assert_eq!(again.approve(held.as_deref()), 0, "the plan of before");
+    assert_eq!(again.approve(Some(&plan.hash)), 52);
+}

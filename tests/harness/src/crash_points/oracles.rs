@@ -7,6 +7,7 @@ use super::{
     journal::{Asked, Side},
     scenario::{CANARY, CONNECTION, GROUP, SCIM, Scenario, USER},
     stage::{Declared, plural},
+    state::changes,
 };
 
 /// Something that must not be.
@@ -132,11 +133,11 @@ pub fn writes_to_strangers(asked: &[Asked], is_one: impl Fn(&str) -> bool) -> us
 pub fn silent(asked: &[Asked], allowed: usize, when: &str) -> (Vec<Violation>, usize) {
     let own = format!("{}/{SCIM}/status", plural(CONNECTION));
     let writes = asked.iter().filter(|a| a.is_write());
-    let (mut reports, mut others) = (0, Vec::new());
+    let (mut reports, mut others) = (Vec::new(), Vec::new());
     for write in writes {
         let path = write.path_and_query.split('?').next().unwrap_or_default();
         if write.side == Side::Kubernetes && path.ends_with(&own) {
-            reports += 1;
+            reports.push(write.body.clone().unwrap_or_default());
         } else {
             others.push(write.shape());
         }
@@ -146,9 +147,14 @@ pub fn silent(asked: &[Asked], allowed: usize, when: &str) -> (Vec<Violation>, u
         .into_iter()
         .map(|shape| Violation::new(SILENT, format!("{when}: {shape}")))
         .collect();
-    if reports > allowed {
-        late += reports - allowed;
-        let what = format!("{when}: {reports} statuses of the connection instead of {allowed}");
+    if reports.len() > allowed {
+        late += reports.len() - allowed;
+        let count = reports.len();
+        let changes = reports.windows(2).flat_map(|two| changes(&two[0], &two[1]));
+        let changes: Vec<String> = changes.collect();
+        let changes = changes.join(", ");
+        let what =
+            format!("{when}: {count} statuses of the connection instead of {allowed}: {changes}");
         found.push(Violation::new(SILENT, what));
     }
     (found, late)
@@ -168,8 +174,9 @@ pub fn ready_is_true(asked: &[Asked], declared: &[Declared]) -> Vec<Violation> {
             continue;
         };
         let status = &body["status"];
-        let mut ready = status["conditions"].as_array().into_iter().flatten();
-        let Some(ready) = ready.rfind(|c| c["type"] == "Ready" && c["status"] == "True") else {
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        let is_true = |c: &&Value| c["type"] == "Ready" && c["status"] == "True";
+        let Some(ready) = conditions.find(is_true) else {
             continue;
         };
         let generation = ready["observedGeneration"].as_i64();
@@ -246,3 +253,6 @@ pub fn private(logs: &[String], events: &[String], asked: &[Asked]) -> Vec<Viola
     tell("writes to Kubernetes", statuses.count());
     found
 }
+
+#[cfg(test)]
+mod tests;

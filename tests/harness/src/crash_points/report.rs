@@ -162,38 +162,61 @@ impl Report {
     }
 }
 
+/// The heads of the table's columns, and how a row fills them.
+const HEADS: [&str; 10] = [
+    "scenario",
+    "requests",
+    "points",
+    "runs",
+    "converged",
+    "failed",
+    "not reached",
+    "duplicates",
+    "foreign writes",
+    "late writes",
+];
+
+impl Row {
+    fn cells(&self) -> [String; 10] {
+        let Row {
+            scenario,
+            requests,
+            points,
+            runs,
+            converged,
+            failed,
+            not_reached,
+            duplicates,
+            foreign_writes,
+            late_writes,
+        } = self;
+        let [a, b, c, d, e, f, g, h, i] = [
+            requests,
+            points,
+            runs,
+            converged,
+            failed,
+            not_reached,
+            duplicates,
+            foreign_writes,
+            late_writes,
+        ]
+        .map(usize::to_string);
+        [scenario.clone(), a, b, c, d, e, f, g, h, i]
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = [
-            "scenario",
-            "requests",
-            "points",
-            "runs",
-            "converged",
-            "failed",
-            "not reached",
-            "duplicates",
-            "foreign writes",
-            "late writes",
-        ];
-        writeln!(f, "{}", heads.join("\t"))?;
-        for row in self.rows.iter().chain([&self.total()]) {
-            let Row {
-                scenario,
-                requests,
-                points,
-                runs,
-                converged,
-                failed,
-                not_reached,
-                duplicates,
-                foreign_writes,
-                late_writes,
-            } = row;
-            writeln!(
-                f,
-                "{scenario}\t{requests}\t{points}\t{runs}\t{converged}\t{failed}\t{not_reached}\t{duplicates}\t{foreign_writes}\t{late_writes}"
-            )?;
+        let total = self.total();
+        let rows = self.rows.iter().chain([&total]).map(Row::cells);
+        for cells in std::iter::once(HEADS.map(str::to_owned)).chain(rows) {
+            let widths = HEADS.map(|head| head.len().max(9));
+            let cells = cells.iter().zip(widths);
+            let line: Vec<String> = cells
+                .map(|(cell, width)| format!("{cell:>width$}"))
+                .collect();
+            writeln!(f, "{}", line.join("  "))?;
         }
         let Report {
             requests, seconds, ..

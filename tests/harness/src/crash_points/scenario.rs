@@ -70,6 +70,8 @@ pub enum Act {
         /// Its name.
         name: &'static str,
     },
+    /// Approves the plan that the connection's guard holds.
+    Approve,
     /// Writes another token into the Secret.
     Token(&'static str),
     /// Does something at the backend, past the operator.
@@ -87,6 +89,8 @@ pub enum Until {
         /// Type, status and reason.
         condition: [&'static str; 3],
     },
+    /// The connection's guard holds a plan of so many.
+    Held(u32),
     /// A group has so many members.
     Members {
         /// Its name.
@@ -150,6 +154,16 @@ pub fn edit(kind: &'static str, name: &'static str, spec: Value) -> Step {
 /// Somebody deletes, and it goes.
 pub fn delete(kind: &'static str, name: &'static str) -> Step {
     step(Act::Delete { kind, name }).until(Until::Gone { kind, name })
+}
+
+/// Somebody deletes, and it does not go yet.
+pub fn ask_to_delete(kind: &'static str, name: &'static str) -> Step {
+    step(Act::Delete { kind, name })
+}
+
+/// Somebody looks at what is held, and approves it.
+pub fn approve() -> Step {
+    step(Act::Approve)
 }
 
 /// The Secret gets another token.

@@ -192,6 +192,17 @@ impl<'a> Stage<'a> {
                 self.note(kind, name, &last, true);
                 objects.delete(name, &DeleteParams::default()).await?;
             }
+            Act::Approve => {
+                let connections = self.lane.objects(CONNECTION);
+                let held = connections.get(SCIM).await?;
+                let hash = &held.data["status"]["heldPlan"]["hash"];
+                let annotations = json!({"scim-operator.io/approve-plan": hash});
+                let patch = json!({"metadata": {"annotations": annotations}});
+                let parameters = PatchParams::default();
+                connections
+                    .patch(SCIM, &parameters, &Patch::Merge(patch))
+                    .await?;
+            }
             Act::Token(token) => self.keep_token(token).await?,
             Act::AtBackend(what) => what(&self.simulator),
         }
@@ -262,15 +273,13 @@ impl<'a> Stage<'a> {
                 name,
                 condition,
             } => self.is(kind, name, *condition).await,
+            Until::Held(count) => {
+                let at = ["heldPlan", "count"];
+                self.counts(CONNECTION, SCIM, at, *count).await
+            }
             Until::Members { name, count } => {
-                let what = format!("{count} members");
-                let objects = self.lane.objects(GROUP);
-                let has = |group: Option<&DynamicObject>| {
-                    group.is_some_and(|g| g.data["status"]["members"]["synced"] == *count)
-                };
-                wait::wait_for_object(objects, name, &what, PATIENCE, has)
-                    .await
-                    .map(drop)
+                let at = ["members", "synced"];
+                self.counts(GROUP, name, at, *count).await
             }
             Until::Gone { kind, name } => {
                 wait::wait_for_absence(self.lane.objects(kind), name, PATIENCE).await
@@ -286,6 +295,17 @@ impl<'a> Stage<'a> {
                 sees.await
             }
         }
+    }
+
+    async fn counts(&self, kind: &str, name: &str, at: [&str; 2], count: u32) -> Result<()> {
+        let what = format!("status.{} to be {count}", at.join("."));
+        let [of, field] = at;
+        let is_met = |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| object.data["status"][of][field] == count)
+        };
+        wait::wait_for_object(self.lane.objects(kind), name, &what, PATIENCE, is_met)
+            .await
+            .map(drop)
     }
 
     async fn is(&self, kind: &str, name: &str, condition: [&str; 3]) -> Result<()> {

@@ -102,8 +102,8 @@ impl Victim {
             return Some(failed.clone());
         }
         let logs = self.logs();
-        let mut panicked = logs.iter().flat_map(|log| log.lines());
-        let line = panicked.rfind(|line| line.contains("panicked at"))?;
+        let mut lines = logs.iter().flat_map(|log| log.lines());
+        let line = lines.find(|line| line.contains("panicked at"))?;
         Some(line.to_owned())
     }
 }

@@ -5,8 +5,8 @@ use scim_sim::Simulator;
 use serde_json::json;
 
 use super::scenario::{
-    CONNECTION, GROUP, SCIM, Scenario, TOKEN, USER, Until, at_backend, declare, delete, edit,
-    labelled, members, person, token,
+    CONNECTION, GROUP, SCIM, Scenario, TOKEN, USER, Until, approve, ask_to_delete, at_backend,
+    declare, delete, edit, labelled, members, person, token,
 };
 
 const SECOND: &str = "canary-token-second";
@@ -19,6 +19,7 @@ pub fn workload() -> Vec<Scenario> {
         changes(),
         archive(),
         leavers(),
+        guard(),
         invalid(),
         groups(),
         selector(),
@@ -41,8 +42,32 @@ fn scenario(name: &'static str, steps: Vec<super::scenario::Step>) -> Scenario {
     }
 }
 
+/// One who comes and goes, whose account bears no mark of ours.
+pub fn person_in_short() -> Scenario {
+    let extra = json!({"externalId": "hr-0042", "deletionPolicy": "Delete"});
+    scenario(
+        "person-in-short",
+        vec![
+            declare(USER, "ada", person("ada", extra)).ready(USER, "ada"),
+            delete(USER, "ada"),
+        ],
+    )
+}
+
+/// A group of one.
+pub fn group_in_short() -> Scenario {
+    let group = json!({"displayName": "Engineers", "members": members(&["ada"])});
+    scenario(
+        "group-in-short",
+        vec![
+            declare(USER, "ada", person("ada", json!({}))).ready(USER, "ada"),
+            declare(GROUP, "engineers", group).ready(GROUP, "engineers"),
+        ],
+    )
+}
+
 /// One with our mark, one with an externalId of its own, one with a manager who comes after it.
-pub fn joiners() -> Scenario {
+fn joiners() -> Scenario {
     let managed = person(
         "cy",
         json!({"enterprise": {"manager": {"userRef": {"name": "dan"}}}}),
@@ -122,6 +147,29 @@ fn leavers() -> Scenario {
     )
 }
 
+/// More leave than the guard lets go: one goes, two are held, and are approved.
+fn guard() -> Scenario {
+    let mut scenario = scenario(
+        "guard",
+        vec![
+            declare(USER, "ada", person("ada", json!({}))).ready(USER, "ada"),
+            declare(USER, "bob", person("bob", json!({}))).ready(USER, "bob"),
+            declare(USER, "cy", person("cy", json!({}))).ready(USER, "cy"),
+            edit(USER, "ada", json!({"active": false})).ready(USER, "ada"),
+            ask_to_delete(USER, "bob").until(Until::Held(1)),
+            edit(USER, "cy", json!({"active": false})).until(Until::Held(2)),
+            approve()
+                .until(Until::Gone {
+                    kind: USER,
+                    name: "bob",
+                })
+                .ready(USER, "cy"),
+        ],
+    );
+    scenario.connection = json!({"deprovisionGuard": {"maxPercent": 1, "minimum": 1}});
+    scenario
+}
+
 /// A spec that breaks a rule, mended later; one that never is mended; one broken after it was good.
 fn invalid() -> Scenario {
     let broken = json!({"preferredLanguage": "tlh"});
@@ -141,7 +189,7 @@ fn invalid() -> Scenario {
 }
 
 /// A group comes, changes its members and its name, and goes.
-pub fn groups() -> Scenario {
+fn groups() -> Scenario {
     let group = json!({"displayName": "Engineers", "members": members(&["ada", "bob"])});
     scenario(
         "groups",
@@ -219,7 +267,7 @@ fn adoption() -> Scenario {
 
 /// A backend that stores externalId and never returns it: nothing but the write-ahead mark tells whose an
 /// account is.
-pub fn silent() -> Scenario {
+fn silent() -> Scenario {
     let mut scenario = scenario(
         "silent",
         vec![
@@ -236,7 +284,8 @@ pub fn silent() -> Scenario {
                 json!({"displayName": "Engineers", "members": members(&["ada", "bob"])}),
             )
             .ready(GROUP, "engineers"),
-            delete(USER, "bob").ready(GROUP, "engineers"),
+            // Who is named and not declared keeps the group waiting: that is told, and true.
+            delete(USER, "bob").is(GROUP, "engineers", ["Ready", "False", "Pending"]),
         ],
     );
     scenario.backend = |simulator| {
