@@ -232,7 +232,7 @@ impl Context {
 
     /// Wakes groups.
     pub fn wake_groups(&self, keys: impl IntoIterator<Item = Key>) {
-        for key in keys {
+        for key in in_order(keys) {
             let group = ObjectRef::new(&key.name).within(&key.namespace);
             let _ = self.wake_groups.unbounded_send(group);
         }
@@ -245,7 +245,7 @@ impl Context {
 
     /// Wakes users.
     pub fn wake_users(&self, keys: impl IntoIterator<Item = Key>) {
-        for key in keys {
+        for key in in_order(keys) {
             // The receiver lives as long as the controller; after it there is nobody to wake.
             let _ = self
                 .wake_users
@@ -453,6 +453,14 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(uid);
     }
+}
+
+/// Those who are woken together are so in one order, whatever set they come from: what once went wrong
+/// can be brought about again.
+fn in_order(keys: impl IntoIterator<Item = Key>) -> Vec<Key> {
+    let mut keys: Vec<Key> = keys.into_iter().collect();
+    keys.sort();
+    keys
 }
 
 /// A number from 0 to 1, different each time, that spreads retries.

@@ -133,7 +133,9 @@ fn r26_one_that_is_refused_for_ever_leaves_the_others_alone() {
     ]));
     let about = |name: &str| run.wrong.iter().any(|wrong| wrong.contains(name));
     assert!(about("ada") && about("bob"), "{run}");
-    assert!(!about("cyd") && !about("written in rest"), "{run}");
+    for none_of in ["cyd", "written in rest", "touched what is not ours"] {
+        assert!(!about(none_of), "{run}");
+    }
 }
 
 /// R27: two swap their names, one by way of a third.
@@ -151,4 +153,21 @@ fn r27_names_that_are_swapped_come_to_rest() {
             15,
         ),
     ]));
+}
+
+/// A seed is worth printing only where it brings the same about again: the same faults, and the same end.
+/// Where several are woken together, the order in which they are looked at is their scheduler's, and
+/// not the seed's.
+#[test]
+fn a_seed_brings_the_same_about_again() {
+    for seed in 1..20 {
+        let case = super::walk::walk(seed);
+        let [one, other] = [(), ()].map(|()| {
+            let mut run = run(&case);
+            run.struck.sort();
+            run
+        });
+        assert_eq!(one.struck, other.struck, "seed {seed}");
+        assert_eq!(one.image, other.image, "seed {seed}");
+    }
 }

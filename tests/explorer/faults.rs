@@ -91,6 +91,9 @@ impl fmt::Display for Fault {
     }
 }
 
+/// So many random faults are enough: with more of them nothing would ever come to its end.
+const MOST: usize = 100;
+
 /// Which faults there are: some that are named, or random ones, everywhere with the same odds.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -139,7 +142,8 @@ impl Fate {
         };
         let named = self.faults.named.iter().find(|fault| fault.at == at);
         let mode = named.map(|fault| fault.mode).or_else(|| {
-            let strikes = !self.calm && random.u32(0..1000) < self.faults.odds;
+            let strikes =
+                !self.calm && self.struck.len() < MOST && random.u32(0..1000) < self.faults.odds;
             let modes = modes(what);
             (strikes && !modes.is_empty()).then(|| modes[random.usize(..modes.len())])
         });

@@ -13,6 +13,8 @@ use super::world::World;
 /// What every mark of ours begins with.
 const MARK: &str = "scim-operator:";
 
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
 /// What is noted on the way.
 #[derive(Debug, Default)]
 pub struct Notes {
@@ -201,7 +203,24 @@ pub fn in_the_end(world: &World) -> Vec<String> {
             }
             many => wrong.push(format!("{name} has {} accounts", many.len())),
         }
-        wrong.extend(unready(&user));
+        let chief = user.pointer("/spec/enterprise/manager/userRef/name");
+        let (chief, waits) = match chief.and_then(Value::as_str) {
+            Some(chief) => {
+                let mark = json!(format!("{MARK}team/hr:team/{chief}"));
+                let place = Place::new("scimusers", "team", chief);
+                let there = world.cluster(|cluster| cluster.get(&place)).is_some();
+                let found = users.iter().find(|user| user["externalId"] == mark);
+                (found.filter(|_| there).map(|user| &user["id"]), !there)
+            }
+            None => (None, false),
+        };
+        if let (Some(chief), [account]) = (chief, found.as_slice())
+            && account[ENTERPRISE]["manager"]["value"] != *chief
+        {
+            wrong.push(format!("{name} has another manager"));
+        }
+        // While the manager is nobody, that is told.
+        wrong.extend(unready(&user).filter(|_| !waits));
     }
     for group in world.cluster(|cluster| cluster.all("scimgroups")) {
         if let Err(error) = serde_json::from_value::<ScimGroup>((*group).clone()) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub struct Case {
     pub guard: u32,
     /// The backend counts versions.
     pub etag: bool,
+    /// The backend never returns the mark.
+    pub mute: bool,
     pub faults: Faults,
 }
 
@@ -31,6 +34,7 @@ impl Case {
             steps,
             guard: 100,
             etag: false,
+            mute: false,
             faults: Faults::default(),
         }
     }
@@ -70,10 +74,9 @@ pub fn run(case: &Case) -> Run {
     static COUNTED: OnceLock<()> = OnceLock::new();
     COUNTED.get_or_init(life::count_panics);
     let world = World::new(case.faults.clone());
-    world
-        .sim
-        .dialect()
-        .update(|dialect| dialect.etag = case.etag);
+    let (dialect, faults) = (world.sim.dialect(), world.sim.faults());
+    dialect.update(|dialect| dialect.etag = case.etag);
+    faults.update(|faults| faults.external_id_not_echoed = case.mute);
     let mut story = Story::new(case.steps.clone(), case.guard);
     let panics = live(&world, &mut story, case.faults.seed);
     let mut wrong: Vec<String> = world.notes().wrong.iter().cloned().collect();
@@ -140,7 +143,15 @@ pub fn explore<'a>(
                 break;
             }
             let (label, case, undisturbed) = case(index);
-            let mut run = run(&case);
+            let ran = catch_unwind(AssertUnwindSafe(|| run(&case)));
+            let Ok(mut run) = ran else {
+                count
+                    .lock()
+                    .unwrap()
+                    .failed
+                    .push(format!("{label}: panicked"));
+                continue;
+            };
             if let Some(end) = undisturbed.map(|undisturbed| &undisturbed.image)
                 && *end != run.image
             {

@@ -15,6 +15,7 @@ const QUIET: Duration = Duration::from_secs(45);
 pub fn all() -> Vec<(&'static str, Case)> {
     vec![
         ("one of each", one_of_each()),
+        ("where no mark comes back", mute()),
         ("deleted and declared anew (R06)", anew()),
         ("many leave (R14)", many_leave()),
         ("members (R19)", members()),
@@ -46,6 +47,13 @@ fn one_of_each() -> Case {
     for (_, quiet) in &mut case.steps {
         *quiet = Duration::from_secs(15);
     }
+    case
+}
+
+/// The same where a backend never returns the mark by which an account is recognised.
+fn mute() -> Case {
+    let mut case = one_of_each();
+    case.mute = true;
     case
 }
 

@@ -133,9 +133,13 @@ async fn make_room(world: &World, step: &Step) {
         let there = world.cluster(|cluster| cluster.get(&place));
         there.is_some_and(|there| there["metadata"]["deletionTimestamp"].is_string())
     };
-    while going() {
-        let _ = changes.changed().await;
-    }
+    let gone = async {
+        while going() {
+            let _ = changes.changed().await;
+        }
+    };
+    // One that is suspended goes only when it is not any more.
+    let _ = tokio::time::timeout(Duration::from_secs(120), gone).await;
 }
 
 async fn wait(world: &World, quiet: Duration) {
@@ -225,7 +229,9 @@ fn act(world: &World, step: &Step) {
                 let stranger = world.sim.user_by_name(FOREIGN).unwrap()["id"].clone();
                 world.sim.edit_group(id, |group| {
                     let mut members = group["members"].as_array().cloned().unwrap_or_default();
-                    members.push(json!({"value": stranger}));
+                    if members.iter().all(|member| member["value"] != stranger) {
+                        members.push(json!({"value": stranger}));
+                    }
                     group["members"] = json!(members);
                 });
             }
