@@ -159,6 +159,25 @@ async fn r12_an_abandoned_connection_goes_and_an_abandoned_user_after_it() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn r13_a_kind_that_is_deleted_is_nobody_leaving() -> Result<()> {
     let scene = company_with(8, &[("SCOPE_GRACE_SECONDS", "8".into())]).await?;
+    for number in 0..8 {
+        scene
+            .rig
+            .label(&person(number), json!({"team": "engines"}))
+            .await?;
+    }
+    let group =
+        json!({"displayName": "Engines", "memberSelector": {"matchLabels": {"team": "engines"}}});
+    scene.rig.declare_group("engines", group).await?;
+    scene.rig.group_settled("engines").await?;
+    let members = || {
+        scene.simulator.groups()[0]["members"]
+            .as_array()
+            .map(Vec::len)
+    };
+    wait::eventually("eight members", DEADLINE, async || {
+        Ok((members() == Some(8)).then_some(()))
+    })
+    .await?;
     let mark = scene.proxy.mark();
     let crd = [
         "delete",
@@ -179,8 +198,9 @@ async fn r13_a_kind_that_is_deleted_is_nobody_leaving() -> Result<()> {
         Ok((!left.contains("scimusers")).then_some(()))
     })
     .await?;
+    scene.rig.group_looked_at("engines", "afterwards").await?;
     let wrote = writes_since(&scene.proxy, mark);
-    ensure!(wrote.is_empty(), "{wrote:?}");
+    ensure!(wrote.is_empty() && members() == Some(8), "{wrote:?}");
     Ok(())
 }
 

@@ -95,6 +95,11 @@ async fn r07_what_a_dropped_watch_missed_is_caught_though_its_past_is_gone() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn r15_an_object_that_cannot_be_read_says_so_and_stops_nobody() -> Result<()> {
     let mut scene = company(2).await?;
+    let labels = json!({"team": "engines"});
+    scene.rig.label(&person(1), labels.clone()).await?;
+    let group = json!({"displayName": "Engines", "memberSelector": {"matchLabels": labels}});
+    scene.rig.declare_group("engines", group).await?;
+    scene.rig.group_settled("engines").await?;
     let mark = scene.proxy.mark();
     scene
         .redefine(
@@ -120,7 +125,7 @@ async fn r15_an_object_that_cannot_be_read_says_so_and_stops_nobody() -> Result<
     };
     apply(&poison).await?;
     // One that was fine, and is edited into something that is not.
-    apply(&strange(&person(1), "elsewhere@example.com")).await?;
+    apply(&strange(&person(1), "user-001@example.com")).await?;
     let told = async |name: &str| {
         wait::eventually("it to say so", DEADLINE, async || {
             let get = [
@@ -153,6 +158,19 @@ async fn r15_an_object_that_cannot_be_read_says_so_and_stops_nobody() -> Result<
         .declare("new", support::person("new@example.com"))
         .await?;
     scene.rig.settled("new").await?;
+    // It is not gone: nobody takes its account, and it is out of no group.
+    scene
+        .rig
+        .declare("usurper", support::person("user-001@example.com"))
+        .await?;
+    scene
+        .rig
+        .user_is("usurper", "Ready", "False", "Conflict")
+        .await?;
+    scene.rig.group_looked_at("engines", "afterwards").await?;
+    let groups = scene.simulator.groups();
+    let members = groups[0]["members"].as_array().map(Vec::len);
+    ensure!(members == Some(1), "{groups:?}");
     let wrote = writes_since(&scene.proxy, mark);
     ensure!(wrote == ["PATCH", "POST"], "{wrote:?}");
     let log = scene.rig.operator.log();

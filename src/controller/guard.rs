@@ -224,7 +224,7 @@ pub fn verdict(connection: &Connection, plan: Option<&HeldPlan>) -> Option<Verdi
         return held(
             Reason::BackendChanged,
             format!(
-                "{count} accounts that ScimUsers have recorded are not at this backend: another tenant, a token that sees less, or a backend that was reset; nothing is made anew and nobody is deprovisioned until they are there again; the annotation {ANNOTATION_APPROVE_PLAN}={hash} has them made anew"
+                "accounts that ScimUsers have recorded are not at this backend ({count}): another tenant, a token that sees less, or a backend that was reset; nothing is made anew and nobody is deprovisioned until they are there again; the annotation {ANNOTATION_APPROVE_PLAN}={hash} has them made anew"
             ),
         );
     }

@@ -75,8 +75,7 @@ async fn an_id_of_another_endpoint_is_nobodys_and_comes_back_with_its_endpoint()
         "the simulators number their accounts differently"
     );
     let elsewhere = RecordingProxy::start(&second.base_url()).await?;
-    rig.edit_connection(json!({"endpoint": elsewhere.url()}))
-        .await?;
+    rig.move_to(&elsewhere.url()).await?;
     wait::eventually("ada to have an account there", DEADLINE, async || {
         let user = rig.users().get("ada").await?;
         let now = user.status.unwrap_or_default();

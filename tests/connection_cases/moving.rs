@@ -57,8 +57,7 @@ impl Move {
             new_proxy,
             ..
         } = self;
-        rig.edit_connection(json!({"endpoint": new_proxy.url()}))
-            .await?;
+        rig.move_to(&new_proxy.url()).await?;
         rig.connection_is("Ready", "True", "Connected").await?;
         eventually("ada at the new backend", DEADLINE, async || {
             if new.user_by_name("ada@example.com").is_some() {

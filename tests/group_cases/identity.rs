@@ -305,8 +305,7 @@ async fn another_endpoint_gets_a_group_of_its_own_with_the_accounts_that_are_the
         "the simulators number differently"
     );
     let elsewhere = RecordingProxy::start(&second.base_url()).await?;
-    rig.edit_connection(json!({"endpoint": elsewhere.url()}))
-        .await?;
+    rig.move_to(&elsewhere.url()).await?;
     rig.group_when("crew", "the group to have an id there", |group| {
         let status = group.status.as_ref();
         let ready = wait::condition(group, "Ready");

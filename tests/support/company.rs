@@ -1,7 +1,7 @@
 //! A company that is in step, and what can befall it.
 
 use anyhow::{Result, ensure};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use scim_operator::api::ScimConnection;
 use scim_operator::api::connection::HeldPlan;
 use scim_operator_harness::wait;
@@ -75,12 +75,7 @@ impl Scene {
     }
 
     pub async fn approve(&self, hash: &str) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {"scim-operator.io/approve-plan": hash}}});
-        self.rig
-            .connections()
-            .patch("scim", &PatchParams::default(), &Patch::Merge(patch))
-            .await?;
-        Ok(())
+        self.rig.approve(hash).await
     }
 
     pub async fn delete(&self, numbers: impl Iterator<Item = usize>) -> Result<()> {

@@ -126,6 +126,26 @@ impl Rig {
         Ok(())
     }
 
+    /// Approves what the connection holds by that hash.
+    pub async fn approve(&self, hash: &str) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {"scim-operator.io/approve-plan": hash}}});
+        let parameters = PatchParams::default();
+        self.connections()
+            .patch("scim", &parameters, &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Points the connection elsewhere, where nobody of ours is, and says that this is meant.
+    pub async fn move_to(&self, endpoint: &str) -> Result<()> {
+        self.edit_connection(json!({"endpoint": endpoint})).await?;
+        let changed = self
+            .connection_is("Ready", "False", "BackendChanged")
+            .await?;
+        let missing = changed.status.and_then(|s| s.missing_accounts);
+        self.approve(&missing.unwrap_or_default().hash).await
+    }
+
     /// Makes a ConfigMap or a Secret with one key, or lets it have that key alone.
     pub async fn keep(&self, kind: &str, name: &str, key: &str, text: &str) -> Result<()> {
         let field = if kind == "Secret" {
