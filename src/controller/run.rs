@@ -272,9 +272,9 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             let connection = Key::connection_of(user);
             if let Some(connection) = context.connection(&connection) {
                 connection.guard().withdraw(&user.uid().unwrap_or_default());
-                if connection.note(&key, None) {
-                    context.recount(&connection.key);
-                }
+                connection.note(&key, None);
+                // Also of whom nothing was noted: after a restart the others are all there are now.
+                context.recount(&connection.key);
             }
             context.forget_user(&user.uid().unwrap_or_default());
             context.index(|index| index.remove(&key))
@@ -322,9 +322,8 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
         }
         Ok(Event::Delete(group)) => {
             let key = Key::of(group);
-            if let Some(connection) = context.connection(&connection_of(group))
-                && connection.note_group(&key, None)
-            {
+            if let Some(connection) = context.connection(&connection_of(group)) {
+                connection.note_group(&key, None);
                 context.recount(&connection.key);
             }
             context.forget_group(&group.uid().unwrap_or_default());
