@@ -266,7 +266,8 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
                 connection.guard().withdraw(&user.uid().unwrap_or_default());
                 connection.user_slots.leave(&key);
                 connection.note(&key, None);
-                // A connection that is going may have waited for this one.
+                // A connection that is going may have waited for this one. Also where nothing was noted of
+                // it: after a restart the others are all there are now.
                 context.recount(&connection.key);
             }
             context.forget_user(&user.uid().unwrap_or_default());

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::journal::Mode;
 
 /// Control planes beside each other where nobody says how many. A run waits more than it works.
-const LANES: usize = 3;
+const LANES: usize = 4;
 
 /// Which requests are points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
