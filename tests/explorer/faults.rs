@@ -140,7 +140,9 @@ impl Fate {
             0 => 500,
             _ => random.u64(1..1000),
         };
-        let named = self.faults.named.iter().find(|fault| fault.at == at);
+        // What was put off by another fault until all has to be at rest strikes no more.
+        let mut named = self.faults.named.iter();
+        let named = named.find(|fault| self.rested == 0 && fault.at == at);
         let mode = named.map(|fault| fault.mode).or_else(|| {
             let strikes =
                 !self.calm && self.struck.len() < MOST && random.u32(0..1000) < self.faults.odds;
