@@ -140,11 +140,17 @@ impl Fate {
             0 => 500,
             _ => random.u64(1..1000),
         };
-        let named = self.faults.named.iter().find(|fault| fault.at == at);
+        // What was put off by another fault until all has to be at rest strikes no more.
+        let mut named = self.faults.named.iter();
+        let named = named.find(|fault| self.rested == 0 && fault.at == at);
         let mode = named.map(|fault| fault.mode).or_else(|| {
             let strikes =
                 !self.calm && self.struck.len() < MOST && random.u32(0..1000) < self.faults.odds;
-            let modes = modes(what);
+            // An API server that is asked for a list without a version gives the newest there is. An
+            // older one, after a crash, lacks what the former life wrote of it: more than can happen,
+            // and where nothing else tells what is whose, more than can be borne.
+            let modes = modes(what).iter().filter(|mode| **mode != Stale);
+            let modes: Vec<Mode> = modes.copied().collect();
             (strikes && !modes.is_empty()).then(|| modes[random.usize(..modes.len())])
         });
         self.trace.push(at.clone());

@@ -178,6 +178,11 @@ fn act(world: &World, step: &Step) {
     let user = |name: &str| Place::new("scimusers", TEAM, name);
     let group = |name: &str| Place::new("scimgroups", TEAM, name);
     let account = |name: &str| {
+        // Whom nobody declares any more is nobody's to put right.
+        let declared = world.cluster(|cluster| cluster.get(&user(name)))?;
+        if declared["metadata"]["deletionTimestamp"].is_string() {
+            return None;
+        }
         let mark = json!(format!("scim-operator:team/hr:team/{name}"));
         let users = world.sim.users();
         let found = users.into_iter().find(|user| user["externalId"] == mark);

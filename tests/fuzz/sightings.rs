@@ -113,6 +113,10 @@ proptest! {
         let put = Observed::read(&account, &profile).unwrap();
         let managed: BTreeSet<String> = desired.attributes.keys().cloned().collect();
         for (after, how) in [(assumed, "assumed"), (put, "put")] {
+            let cleared = changes.iter().filter(|change| change.to.is_none());
+            for change in cleared {
+                prop_assert!(!after.attributes.contains_key(&change.attribute), "{}: {}", how, change.attribute);
+            }
             let knowledge = Knowledge { managed: &managed, echoed: &echoed, spec_changed: false, respelled: &NOTHING_RESPELLED };
             let left = diff::changes(&desired, &after, &profile, knowledge);
             prop_assert_eq!(left, vec![], "{}: {}", how, account);

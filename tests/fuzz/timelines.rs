@@ -68,6 +68,8 @@ struct Timeline {
     approved: BTreeSet<u8>,
     /// The same, as status had it last.
     approved_written: BTreeSet<u8>,
+    /// Approvals of which everybody has gone, or stays.
+    used: BTreeSet<Option<String>>,
     /// When who went without approval.
     went: Vec<i64>,
 }
@@ -105,23 +107,41 @@ impl Timeline {
         if crash == Some(false) {
             return self.restart();
         }
+        // As the controller has it: what status said before still holds while the plan is not whole.
+        if !self.guard.is_resuming() {
+            self.shown = self.guard.plan().map(|plan| plan.hash);
+        }
         self.written = Remembered {
             spent: self.guard.spent().collect(),
-            held: self.guard.plan().map(|plan| plan.hash),
+            held: self.shown.clone(),
             approved: self.guard.approved().map(str::to_owned),
             under_way: self.guard.under_way().collect(),
         };
         self.approved_written = self.approved.clone();
-        self.shown = self.guard.plan().map(|plan| plan.hash);
         if crash == Some(true) {
             return self.restart();
         }
         self.guard.persisted();
+        if self.shown.is_some() && self.shown == self.annotation {
+            prop_assert!(
+                self.used.contains(&self.shown),
+                "held by the hash that is approved already"
+            );
+        }
         // Nobody is forgotten: decided on and told, one way or the other.
         for (number, answer) in self.answers() {
             prop_assert!(answer != Answer::Wait, "user-{} waits for nothing", number);
         }
         Ok(())
+    }
+
+    /// One who was released is gone, or stays.
+    fn settled(&mut self, number: u8) -> bool {
+        let was = self.approved.remove(&number);
+        if was && self.approved.is_empty() {
+            self.used.insert(self.annotation.clone());
+        }
+        was
     }
 
     fn restart(&mut self) -> Result<(), TestCaseError> {
@@ -139,7 +159,7 @@ impl Timeline {
             }
             self.asking.remove(&number);
             self.guard.withdraw(&case(number).uid);
-            if !self.approved.remove(&number) {
+            if !self.settled(number) {
                 self.went.push(self.now);
             }
         }
@@ -170,7 +190,7 @@ proptest! {
         let limit = Limit { max_percent: 0, minimum, window: 3600 };
         let mut timeline = Timeline {
             guard: Guard::default(), limit, now: 1_000_000, annotation: None, written: Remembered::default(),
-            shown: None, asking: BTreeSet::new(), approved: BTreeSet::new(), approved_written: BTreeSet::new(), went: Vec::new(),
+            shown: None, asking: BTreeSet::new(), approved: BTreeSet::new(), approved_written: BTreeSet::new(), used: BTreeSet::new(), went: Vec::new(),
         };
         for event in events {
             match event {
@@ -180,7 +200,7 @@ proptest! {
                 Event::Go => timeline.go()?,
                 Event::Stay(number) => {
                     timeline.asking.remove(&number);
-                    timeline.approved.remove(&number);
+                    timeline.settled(number);
                     timeline.guard.withdraw(&case(number).uid);
                 }
                 Event::Approve => timeline.annotation.clone_from(&timeline.shown),
