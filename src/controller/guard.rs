@@ -22,7 +22,7 @@ const HELD: &str = "the deprovisioning guard holds this for approval; the connec
 const HALTED: &str =
     "nobody is deprovisioned at the moment; the connection's condition DeprovisioningHeld says why";
 /// Why an account that was recorded and is missing is not made anew, nor taken for gone.
-pub const LOST: &str = "the recorded account is missing, as many others are; the connection's condition DeprovisioningHeld says what that means, and how to approve it";
+pub const LOST: &str = "what was recorded of it is missing at the backend, as others are; the connection's condition DeprovisioningHeld says what that means, and how to approve it";
 
 /// Why nothing is done, for the one who is held.
 pub fn why(answer: Answer) -> &'static str {

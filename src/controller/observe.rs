@@ -1,10 +1,13 @@
 //! What is known of a user's account. The directory answers; a request is made only to settle a
 //! doubt: an account missing from a listing, a POST whose outcome was lost, an id to adopt.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::reflector::ObjectRef;
 
+use crate::api::ScimUser;
+use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::index::Key;
-use crate::controller::live::{Connection, Ready, State};
+use crate::controller::live::{Connection, Ready};
 use crate::controller::user::Pass;
 use crate::directory::{Known, Users};
 use crate::domain::identity::Candidates;
@@ -116,11 +119,10 @@ pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
 pub fn holder_of_wanted(pass: &Pass<'_>, connection: &Connection, key: &Key) -> Option<Key> {
     let reference = ObjectRef::new(&key.name).within(&key.namespace);
     let user = pass.context.users.get(&reference)?;
-    let outcome = connection.outcome_of(key);
     if user.spec.suspend
         || user.metadata.deletion_timestamp.is_some()
         || Key::connection_of(&user) != connection.key
-        || outcome.is_some_and(|outcome| outcome.state == State::Invalid)
+        || is_invalid(pass, &user)
     {
         return None;
     }
@@ -132,6 +134,17 @@ pub fn holder_of_wanted(pass: &Pass<'_>, connection: &Connection, key: &Key) -> 
         holder.or_else(|| recorded().into_iter().next())
     });
     owners.into_iter().find(|owner| owner != key)
+}
+
+/// Whether a user's spec, as it is now, was found to break a rule. That another one claims its userName
+/// may be over already, while edits come in one by one.
+fn is_invalid(pass: &Pass<'_>, user: &ScimUser) -> bool {
+    let status = pass.context.user_statuses.last(user);
+    let duplicate = Reason::DuplicateUserName.as_str();
+    let invalid = |c: &Condition| {
+        c.type_ == C::Valid.as_str() && c.status == "False" && c.reason != duplicate
+    };
+    status.observed_generation == user.metadata.generation && status.conditions.iter().any(invalid)
 }
 
 /// Whether another user has that account.

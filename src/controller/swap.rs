@@ -2,7 +2,7 @@
 //! circle one steps aside.
 
 use crate::controller::act::{self, Applied};
-use crate::controller::index::Index;
+use crate::controller::index::{Index, Key};
 use crate::controller::live::{Connection, Ready};
 use crate::controller::observe;
 use crate::controller::user::Pass;
@@ -20,11 +20,18 @@ pub fn is_aside(pass: &Pass<'_>, desired: &Desired, account: &Observed) -> bool 
     account.user_name == Some(aside(&desired.user_name, &pass.uid))
 }
 
-/// Whether this user is the one that steps aside, of those whose names go round in a circle.
+/// Whether this user is the one that steps aside, of those whose names go round in a circle. Where it is
+/// another, that one is woken: it may have looked before the circle was whole.
 pub fn is_due(pass: &Pass<'_>, connection: &Connection) -> bool {
-    steps_aside(&pass.key, |key| {
-        observe::holder_of_wanted(pass, connection, key)
-    })
+    let holder = |key: &Key| observe::holder_of_wanted(pass, connection, key);
+    match steps_aside(&pass.key, holder) {
+        Some(first) if first == pass.key => true,
+        Some(first) => {
+            pass.context.wake_users([first]);
+            false
+        }
+        None => false,
+    }
 }
 
 /// Leaves the account's name to whoever wants it, before its own is free.

@@ -7,19 +7,20 @@ use super::names::short_hash;
 /// The longest circle that is looked for.
 const LONGEST: usize = 1_000;
 
-/// Whether this resource is the one of its circle that steps aside: the first of it, so that all agree.
+/// The one that steps aside, where this resource is in a circle: the first of it, so that all agree.
 /// `holder` says whose account has the name that a resource wants.
-pub fn steps_aside<K: Ord + Clone>(me: &K, holder: impl Fn(&K) -> Option<K>) -> bool {
-    let mut next = holder(me);
+pub fn steps_aside<K: Ord + Clone>(me: &K, holder: impl Fn(&K) -> Option<K>) -> Option<K> {
+    let mut first = me.clone();
+    let mut next = holder(me)?;
     for _ in 0..LONGEST {
-        match next {
-            Some(key) if key == *me => return true,
-            Some(key) if key > *me => next = holder(&key),
-            // Another one of the circle steps aside, or there is none and its end moves first.
-            _ => return false,
+        if next == *me {
+            return Some(first);
         }
+        first = first.min(next.clone());
+        next = holder(&next)?;
     }
-    false
+    // It leads into a circle of others, or is too long to be one.
+    None
 }
 
 /// The name that is taken aside: of the same shape, and of nobody else.
@@ -40,24 +41,36 @@ mod tests {
 
     #[test]
     fn one_of_a_circle_steps_aside_and_nobody_of_a_chain() {
-        for (holders, aside, why) in [
-            (&[(1, 2), (2, 1)][..], &[1][..], "a swap"),
-            (&[(3, 1), (1, 2), (2, 3)], &[1], "three of them"),
-            (&[(1, 2), (2, 3)], &[], "a chain: its end moves first"),
-            (&[(1, 1)], &[1], "its own name in another spelling, refused"),
+        for (holders, expected, why) in [
+            (&[(1, 2), (2, 1)][..], [Some(1), Some(1), None], "a swap"),
+            (
+                &[(3, 1), (1, 2), (2, 3)],
+                [Some(1), Some(1), Some(1)],
+                "three, and each knows which",
+            ),
+            (
+                &[(1, 2), (2, 3)],
+                [None, None, None],
+                "a chain: its end moves first",
+            ),
+            (
+                &[(1, 1)],
+                [Some(1), None, None],
+                "its own name in another spelling, refused",
+            ),
             (
                 &[(1, 2), (2, 3), (3, 2)],
-                &[2],
+                [None, Some(2), Some(2)],
                 "one waits for a circle of others",
             ),
-            (&[(1, 9)], &[], "somebody who wants nothing"),
+            (&[(1, 9)], [None, None, None], "somebody who wants nothing"),
         ] {
             let holder = |key: &i32| {
                 let found = holders.iter().find(|(of, _)| of == key);
                 found.map(|(_, holder)| *holder)
             };
-            let found: Vec<i32> = (1..=3).filter(|key| steps_aside(key, holder)).collect();
-            assert_eq!(found, aside, "{why}");
+            let found = [1, 2, 3].map(|key| steps_aside(&key, holder));
+            assert_eq!(found, expected, "{why}");
         }
     }
 
