@@ -202,7 +202,8 @@ pub fn explore<'a>(
         count.known,
         begun.elapsed(),
     );
-    writeln!(std::io::stdout(), "{figures}").unwrap();
+    let mut out = std::io::stdout();
+    out.write_all(format!("{figures}\n").as_bytes()).unwrap();
     count
 }
 
