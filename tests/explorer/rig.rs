@@ -202,8 +202,8 @@ pub fn explore<'a>(
         count.known,
         begun.elapsed(),
     );
-    let line = format!("{figures}\n");
-    std::io::stdout().write_all(line.as_bytes()).unwrap();
+    let mut out = std::io::stdout();
+    out.write_all(format!("{figures}\n").as_bytes()).unwrap();
     count
 }
 
