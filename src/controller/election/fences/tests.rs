@@ -76,8 +76,12 @@ async fn r08_a_write_that_the_api_server_puts_off_is_not_sent_again_by_itself() 
     let counted = sent.clone();
     let config = answering(move |_| {
         let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
-        let status = if first { 429 } else { 200 };
-        std::future::ready((code(status), [("retry-after", "0")], "{}").into_response())
+        let (status, body) = if first {
+            (429, r#"{"kind":"Status","code":429}"#)
+        } else {
+            (200, "{}")
+        };
+        std::future::ready((code(status), [("retry-after", "0")], body).into_response())
     })
     .await;
     let api = maps(open().client(config).unwrap());
