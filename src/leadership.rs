@@ -10,6 +10,11 @@
 
 use std::time::Duration;
 
+/// The longest that a lease is waited out, whatever stands in it.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// What a lease says that its holder gave back: zero is refused.
+const RELEASED: Duration = Duration::from_secs(1);
+
 /// Time since a start that only this process knows.
 pub type Moment = Duration;
 
@@ -52,7 +57,7 @@ impl Terms {
         if self.renew_deadline >= self.lease {
             return Err(TermsError::RenewDeadline);
         }
-        if self.wait_out() > Duration::from_hours(24) {
+        if self.wait_out() > LONGEST_WAIT {
             return Err(TermsError::TooLong);
         }
         Ok(self)
@@ -71,10 +76,11 @@ impl Terms {
         (self.renew_every / 2).min(Duration::from_secs(2))
     }
 
-    /// How long one call may take (R24): two that hang leave time for the next before the deadline.
+    /// How long one call may take (R24): two renewals that hang leave a third its whole time before the
+    /// deadline, since what hung is tried again at once.
     #[must_use]
     pub fn call_timeout(&self) -> Duration {
-        (self.renew_deadline - self.renew_every) / 2
+        (self.renew_deadline - self.renew_every) / 3
     }
 }
 
@@ -87,6 +93,15 @@ pub struct Sighting {
     pub holder: Option<String>,
     /// How long it has to stay unchanged, as its holder wrote.
     pub wait_out: Duration,
+}
+
+impl Sighting {
+    /// Whether its holder gave it back, after it had drained. Where only the name was taken out of it, by
+    /// hand, whoever held it may not have noticed, and is at work.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        self.holder.as_deref().is_none_or(str::is_empty) && self.wait_out <= RELEASED
+    }
 }
 
 /// What a standby does next.
@@ -127,10 +142,7 @@ impl Candidate {
             return self.wait_out(now).map_or(Move::Create, Move::Wait);
         };
         // Our own name means that we took it and the answer was lost.
-        let free = match lease.holder.as_deref() {
-            None | Some("") => true,
-            Some(holder) => holder == self.identity,
-        };
+        let free = lease.is_released() || lease.holder.as_ref() == Some(&self.identity);
         if free {
             self.seen = None;
             return Move::Take;
@@ -145,7 +157,8 @@ impl Candidate {
     /// How long until the next look, while the holder that was seen last may be at work.
     fn wait_out(&self, now: Moment) -> Option<Duration> {
         let (lease, since) = self.seen.as_ref()?;
-        let end = *since + lease.wait_out.max(self.terms.wait_out());
+        let patience = lease.wait_out.min(LONGEST_WAIT);
+        let end = *since + patience.max(self.terms.wait_out());
         let left = end.saturating_sub(now);
         (!left.is_zero()).then(|| left.min(self.terms.look_every()))
     }
@@ -167,7 +180,8 @@ pub enum Step {
 pub struct Reign {
     terms: Terms,
     renewed: Moment,
-    tried: Option<Moment>,
+    /// When to try again what failed.
+    again: Option<Moment>,
 }
 
 impl Reign {
@@ -178,7 +192,7 @@ impl Reign {
         Self {
             terms,
             renewed: sent,
-            tried: None,
+            again: None,
         }
     }
 
@@ -189,10 +203,7 @@ impl Reign {
         if left.is_zero() {
             return Step::GiveUp;
         }
-        let due = match self.tried {
-            None => self.renewed + self.terms.renew_every,
-            Some(tried) => tried + self.terms.look_every(),
-        };
+        let due = self.again.unwrap_or(self.renewed + self.terms.renew_every);
         match due.saturating_sub(now) {
             rest if rest.is_zero() => Step::Renew(left.min(self.terms.call_timeout())),
             rest => Step::Rest(rest.min(left)),
@@ -207,13 +218,18 @@ impl Reign {
             return false;
         }
         self.renewed = sent;
-        self.tried = None;
+        self.again = None;
         true
     }
 
-    /// A renewal failed, or nobody knows what became of it.
+    /// A renewal failed at once: the next would as well, without a rest.
     pub fn failed(&mut self, now: Moment) {
-        self.tried = Some(now);
+        self.again = Some(now + self.terms.look_every());
+    }
+
+    /// A renewal had no answer in its time, which is long enough: the next is sent on another connection.
+    pub fn hung(&mut self, now: Moment) {
+        self.again = Some(now);
     }
 
     /// Until when requests to backends may begin.
@@ -230,5 +246,5 @@ impl Reign {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

@@ -2,6 +2,9 @@
 //! operator may do once it is installed, and what is left when it is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "chart/rights.rs"]
+mod rights;
+
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -233,6 +236,8 @@ async fn values_reach_what_they_are_for() -> Result<()> {
         "topologySpreadConstraints[0].maxSkew=1",
         "priorityClassName=high",
         "serviceAccount.name=mine",
+        "nameOverride=renamed",
+        "terminationGracePeriodSeconds=41",
     ] {
         extra.extend(["--set", set]);
     }
@@ -290,6 +295,26 @@ async fn values_reach_what_they_are_for() -> Result<()> {
     Ok(())
 }
 
+/// Where the name of the lease were the release's, the old and the new one would lead at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_it_is_called_there_is_one_lease() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    for renamed in [
+        "nameOverride=other",
+        "fullnameOverride=other",
+        "fullnameOverride=",
+    ] {
+        let release = ["template", "elsewise", CHART, "-n", "x", "--set", renamed];
+        let text = plane.helm(&release).await?;
+        ensure!(text.contains("- --lease-name=scim-operator\n"), "{text}");
+        ensure!(
+            text.contains("resourceNames: [scim-operator]\n"),
+            "{renamed}: {text}"
+        );
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_values_are_refused() -> Result<()> {
     let plane = ControlPlane::shared().await?;
@@ -322,9 +347,10 @@ async fn bad_values_are_refused() -> Result<()> {
             "a misspelt value would be ignored",
         ),
         (
-            "terminationGracePeriodSeconds=0",
-            "requests in flight would be cut off",
+            "terminationGracePeriodSeconds=40",
+            "requests in flight would be cut off, and the lease be kept",
         ),
+        ("refuseSecondRelease=perhaps", "a string would count as yes"),
     ] {
         let rendered = template(plane, &["--set", bad]).await;
         ensure!(rendered.is_err(), "{bad} passed: {why}");
@@ -354,6 +380,8 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
         "the notes hide what is read: {notes}"
     );
 
+    one_per_cluster(&plane).await?;
+
     let person = json!({
         "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
         "metadata": {"name": "ada", "namespace": "identity"},
@@ -369,7 +397,7 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
     plane
         .kubectl_with_input(&["create", "-f", "-"], &lease.to_string())
         .await?;
-    rights_are_as_promised(&plane).await?;
+    rights::are_as_promised(&plane).await?;
 
     // There is no kubelet, so the pod itself is put to pod security admission.
     let get = "get deployment scim-operator -n scim-system -o json";
@@ -407,92 +435,25 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
     Ok(())
 }
 
-/// What the operator's own ServiceAccount is answered, by the real authorizer.
-async fn rights_are_as_promised(plane: &ControlPlane) -> Result<()> {
-    let operator = plane
-        .service_account_kubeconfig("scim-system", "scim-operator")
-        .await?;
-    for (allowed, line, why) in [
-        (true, "get secret cybsafe-scim -n identity", "the token"),
+/// A second release would lead by a lease of its own, or without one that it may take.
+async fn one_per_cluster(plane: &ControlPlane) -> Result<()> {
+    for (second, why) in [
+        ("scim-operator -n elsewhere", "in another namespace"),
         (
-            true,
-            "get secrets --field-selector=metadata.name=cybsafe-scim -n identity",
-            "a list by name, as a watch begins",
+            "scim-operator -n elsewhere --set nameOverride=renamed",
+            "under another name as well",
         ),
-        (true, "get secrets -n team-b", "an entry without names"),
-        (
-            false,
-            "get secrets -n identity",
-            "all, where names are given",
-        ),
-        (
-            false,
-            "get secret other -n identity",
-            "a name that is not given",
-        ),
-        (
-            false,
-            "get secret cybsafe-scim -n elsewhere",
-            "a namespace that is not given",
-        ),
-        (
-            false,
-            "get secret cybsafe-scim -n scim-system",
-            "its own, once others are given",
-        ),
-        (false, "get secrets -A", "the whole cluster"),
-        (
-            false,
-            "delete secret cybsafe-scim -n identity",
-            "secrets are only read",
-        ),
-        (true, "get scimconnections,scimusers -A", "its own kinds"),
-        (true, "get namespaces", "allowedNamespaces by label"),
-        (true, "annotate scimuser ada -n identity a=b", "finalizers"),
-        (
-            false,
-            "delete scimuser ada -n identity",
-            "people are not its to delete",
-        ),
-        (
-            false,
-            "create token scim-operator -n scim-system",
-            "no tokens of its own making",
-        ),
-        (
-            true,
-            "auth can-i create leases -n scim-system",
-            "to lead; what is created has no name yet",
-        ),
-        (
-            true,
-            "get lease scim-operator -n scim-system",
-            "to see who leads",
-        ),
-        (
-            false,
-            "get lease other -n scim-system",
-            "somebody else's lease",
-        ),
-        (
-            false,
-            "delete lease scim-operator -n scim-system",
-            "a lease is released, not deleted",
-        ),
-        (
-            false,
-            "get lease scim-operator -n identity",
-            "leases of other namespaces",
-        ),
-        (false, "get pods -n scim-system", "nothing else"),
+        ("renamed -n scim-system", "of another name, beside it"),
     ] {
-        let answer = plane.kubectl_as(&operator, &typed(line)).await;
-        let refused = |e: &anyhow::Error| format!("{e:#}").contains("orbidden");
-        let as_promised = match &answer {
-            Ok(_) => allowed,
-            Err(error) => !allowed && refused(error),
-        };
-        ensure!(as_promised, "{line} ({why}): {answer:?}");
+        let command = format!("install {second} {CHART} --set crds.install=false");
+        let answer = plane.helm(&typed(&command)).await;
+        let told = |e: &anyhow::Error| format!("{e:#}").contains("one scim-operator a cluster");
+        ensure!(answer.as_ref().is_err_and(told), "{why}: {answer:?}");
     }
+    let meant = format!(
+        "install meant {CHART} -n elsewhere --set crds.install=false,refuseSecondRelease=false"
+    );
+    plane.helm(&typed(&meant)).await?;
+    plane.helm(&typed("uninstall meant -n elsewhere")).await?;
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use reqwest::Method;
 use scim_operator_harness::{Operator, RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
@@ -18,10 +18,10 @@ use serde_json::json;
 use support::relay::{Relay, server_of};
 use support::{DEADLINE, Rig, TOKEN, person};
 
-/// What a lease that nobody releases is waited out for: three seconds, and the longest request's two.
-const WAIT_OUT: Duration = Duration::from_secs(5);
+/// What a lease that nobody releases is waited out for: four seconds, and the longest request's two.
+const WAIT_OUT: Duration = Duration::from_secs(6);
 /// The oldest that the last renewal of a leader can be.
-const RENEW_DEADLINE: Duration = Duration::from_secs(2);
+const RENEW_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Two operators that take part in the election; the first is `rig.operator`, and leads.
 struct Pair {
@@ -149,9 +149,9 @@ fn election(pod: &str) -> Vec<(&'static str, String)> {
         ("LEADER_ELECT", "true"),
         ("POD_NAMESPACE", "scim-system"),
         ("POD_NAME", pod),
-        ("LEASE_SECONDS", "3"),
+        ("LEASE_SECONDS", "4"),
         ("RENEW_SECONDS", "1"),
-        ("RENEW_DEADLINE_SECONDS", "2"),
+        ("RENEW_DEADLINE_SECONDS", "3"),
         ("REQUEST_TIMEOUT_SECONDS", "2"),
     ]
     .map(|(key, value)| (key, value.to_owned()))
@@ -280,10 +280,32 @@ async fn a_lease_deleted_under_its_holder_ends_it_and_the_next_one_waits_all_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r08_a_holder_that_was_taken_out_by_hand_ends_and_is_waited_out_all_the_same() -> Result<()>
+{
+    let mut pair = Pair::start(SLOW).await?;
+    pair.declare(0..20).await?;
+    pair.posts(3).await?;
+    let nobody = Patch::Merge(json!({"spec": {"holderIdentity": null}}));
+    let parameters = PatchParams::default();
+    pair.leases()
+        .patch("scim-operator", &parameters, &nobody)
+        .await?;
+    let cleared = Instant::now();
+    let status = pair.rig.operator.await_exit(DEADLINE).await?;
+    ensure!(!status.success(), "{status}");
+    pair.other.await_log("leading", DEADLINE).await?;
+    let took = cleared.elapsed();
+    println!("holder cleared: the other led after {took:?}");
+    ensure!(took >= WAIT_OUT, "it waited for {took:?} only");
+    pair.settled(0..20).await?;
+    pair.each_written_once(20)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r24_a_leader_that_the_api_server_no_longer_answers_stops_before_the_next_one_writes()
 -> Result<()> {
     // The other has a shorter lease in mind, and waits for as long as the holder wrote.
-    let longer = [("LEASE_SECONDS", "6")];
+    let longer = [("LEASE_SECONDS", "7")];
     let (mut pair, relay) = Pair::start_behind_a_relay(&longer).await?;
     pair.declare(0..30).await?;
     pair.posts(5).await?;
@@ -331,5 +353,41 @@ async fn r24_connections_that_hang_cost_the_leader_a_call_and_not_its_lease() ->
     ensure!(pair.holder().await?.starts_with("one_"));
     let log = pair.rig.operator.log();
     ensure!(!log.contains("leads no longer"), "{log}");
+    Ok(())
+}
+
+/// An API server that dies after it took a request in: the connections of the election, of the watches
+/// and of every status write go silent at once, and the next ones work.
+#[tokio::test(flavor = "multi_thread")]
+async fn r24_calls_that_hang_for_ever_cost_the_users_a_moment_and_the_operator_no_restart()
+-> Result<()> {
+    let terms = [("LEASE_SECONDS", "40"), ("RENEW_DEADLINE_SECONDS", "10")];
+    let (mut pair, relay) = Pair::start_behind_a_relay(&terms).await?;
+    pair.declare(0..20).await?;
+    // The watches bring nothing afterwards, for minutes: everybody has to be known before.
+    wait::eventually("all to be known", DEADLINE, async || {
+        let users = pair.rig.users().list(&ListParams::default()).await?;
+        let known = users.iter().filter(|u| !u.finalizers().is_empty()).count();
+        ensure!(known == 20, "{known} of 20");
+        Ok(Some(()))
+    })
+    .await?;
+    relay.silence_those_of_now();
+    let (silent, posts) = (Instant::now(), pair.proxy.count(&Method::POST, "/Users"));
+    pair.settled(0..20).await?;
+    println!(
+        "silence after {posts} POSTs: settled after {:?}",
+        silent.elapsed()
+    );
+    ensure!(posts < 20, "nothing was left to do");
+    let log = pair.rig.operator.log();
+    ensure!(!log.contains("leads no longer"), "{log}");
+    ensure!(!pair.other.log().contains("leading"), "two lead");
+    ensure!(pair.holder().await?.starts_with("one_"));
+    pair.each_written_once(20)?;
+
+    // A stop now: what hangs does not hold up the end.
+    let status = pair.rig.operator.terminate(DEADLINE).await?;
+    ensure!(status.success(), "{status}");
     Ok(())
 }

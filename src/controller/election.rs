@@ -6,77 +6,28 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
-use kube::client::{Body, ClientBuilder};
-use kube::{Api, Client, Config};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Config;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tower::BoxError;
-use tower::filter::FilterLayer;
 
-use crate::leadership::{Candidate, Move, Reign, Sighting, Step, Terms};
-use crate::scim::Fence;
+use self::lease::{Answer, LeaseOf, sighting};
+use crate::leadership::{Candidate, Move, Reign, Step, Terms};
 
-/// Until when this process may write, and how long a request may take.
-#[derive(Clone, Debug)]
-pub struct Fences {
-    begin: Fence,
-    report: Fence,
-}
+mod fences;
+mod lease;
 
-impl Fences {
-    /// Nothing is written before the lease is won.
-    #[must_use]
-    pub fn closed() -> Self {
-        Self {
-            begin: Fence::not_yet(),
-            report: Fence::not_yet(),
-        }
-    }
+pub use self::fences::Fences;
 
-    /// There is no election, and this process writes as it likes.
-    #[must_use]
-    pub fn none() -> Self {
-        Self {
-            begin: Fence::none(),
-            report: Fence::none(),
-        }
-    }
-
-    /// The fence before requests to backends.
-    #[must_use]
-    pub fn of_requests(&self) -> Fence {
-        self.begin.clone()
-    }
-
-    /// A client of the API server that reads always, and writes while the fence is open.
-    ///
-    /// # Errors
-    /// When the configuration is of no use.
-    pub fn client(&self, config: Config) -> kube::Result<Client> {
-        let fence = self.report.clone();
-        let only_the_leader_writes = FilterLayer::new(move |request: http::Request<Body>| {
-            if request.method() == http::Method::GET || fence.is_open() {
-                Ok(request)
-            } else {
-                Err(BoxError::from("this process does not lead"))
-            }
-        });
-        Ok(ClientBuilder::try_from(config)?
-            .with_layer(&only_the_leader_writes)
-            .build())
-    }
-
-    fn close(&self) {
-        self.begin.close();
-        self.report.close();
-    }
-}
+/// How much longer than the longest request a drain may take that was asked for: what became of the
+/// request is still to be told.
+const TO_TELL: Duration = Duration::from_secs(5);
+/// How long the release may take after that. The pod's grace has to be longer than the request and both.
+const TO_RELEASE: Duration = Duration::from_secs(5);
 
 /// Which lease, and as whom.
 #[derive(Clone, Debug)]
@@ -107,39 +58,26 @@ pub enum Lost {
 
 /// A process that takes part in the election.
 pub struct Election {
-    api: Api<Lease>,
+    lease: LeaseOf,
     candidacy: Candidacy,
     fences: Fences,
     started: Instant,
-}
-
-/// What came of a call.
-enum Answer {
-    /// The lease, as it is now.
-    Is(Box<Lease>),
-    /// There is none.
-    Absent,
-    /// Somebody else was faster.
-    Conflict,
-    /// Nobody knows, and why.
-    Unknown(String),
+    /// The lease was asked for, and nobody knows what became of that.
+    asked: AtomicBool,
 }
 
 impl Election {
-    /// Prepares; nothing is sent yet. The client is one of its own, so that no amount of other work
-    /// stands before a renewal, and retries nothing by itself (R24).
+    /// Prepares; nothing is sent yet.
     ///
     /// # Errors
     /// When the configuration is of no use.
-    pub fn new(mut config: Config, candidacy: Candidacy, fences: Fences) -> kube::Result<Self> {
-        config.default_retry = false;
-        config.connect_timeout = Some(candidacy.terms.call_timeout());
-        let api = Api::namespaced(Client::try_from(config)?, &candidacy.namespace);
+    pub fn new(config: Config, candidacy: Candidacy, fences: Fences) -> kube::Result<Self> {
         Ok(Self {
-            api,
+            lease: LeaseOf::new(config, candidacy.clone())?,
             candidacy,
             fences,
             started: Instant::now(),
+            asked: AtomicBool::new(false),
         })
     }
 
@@ -157,8 +95,7 @@ impl Election {
         let won = tokio::select! {
             won = election.win() => won,
             () = stop.clone() => {
-                // A call that takes the lease may have been under way.
-                election.release().await;
+                election.withdraw().await;
                 return Ok(());
             }
         };
@@ -167,30 +104,15 @@ impl Election {
             let election = election.clone();
             async move {
                 let why = election.keep(won).await;
+                // Another may have been told that nobody holds it: it is not for the deadline to close.
+                election.fences.close_begin();
                 tracing::error!(%why, "this process leads no longer: nothing further is begun, and it ends");
                 tell.send_replace(true);
                 why
             }
         });
-        let shutdown: Shutdown = {
-            let (stop, lost) = (stop.clone(), lost.clone());
-            Box::pin(async move {
-                tokio::select! {
-                    () = stop => {}
-                    () = told(lost) => {}
-                }
-            })
-        };
-        // After that both fences are closed: what still waits for the API server waits in vain.
         let longest = election.candidacy.terms.longest_request;
-        let overdue = async {
-            told(lost.clone()).await;
-            sleep(longest).await;
-        };
-        let drained = tokio::select! {
-            () = work(shutdown) => true,
-            () = overdue => false,
-        };
+        let drained = drained(work, stop, lost, longest).await;
         keeper.abort();
         let outcome = match keeper.await {
             Ok(why) => Err(why),
@@ -199,8 +121,10 @@ impl Election {
         };
         // Before the release: from then on another may write at once.
         election.fences.close();
-        if drained {
-            election.release().await;
+        if !drained {
+            tracing::warn!("not all work ended in time: the next leader waits the lease out");
+        } else if timeout(TO_RELEASE, election.release()).await.is_err() {
+            tracing::warn!("no time is left to release the lease: the next leader waits it out");
         }
         outcome
     }
@@ -213,22 +137,19 @@ impl Election {
         let mut candidate = Candidate::new(identity, *terms);
         let mut told = None;
         loop {
-            let lease = match self.read().await {
-                Answer::Is(lease) => Some(lease),
+            let lease = match self.lease.read().await {
+                Answer::Is(lease) => Some(*lease),
                 Answer::Absent => None,
-                Answer::Conflict => continue,
-                Answer::Unknown(why) => {
-                    tracing::warn!(why, "the lease could not be read");
+                unknown => {
+                    tracing::warn!(%unknown, "the lease could not be read");
                     sleep(terms.look_every()).await;
                     continue;
                 }
             };
-            let sighting = lease.as_deref().map(sighting);
+            let sighting = lease.as_ref().map(sighting);
             let holder = sighting.as_ref().and_then(|s| s.holder.clone());
-            let next = candidate.sees(sighting, self.now());
-            let sent = self.now();
-            let taken = match (next, lease) {
-                (Move::Wait(wait), _) => {
+            let lease = match candidate.sees(sighting, self.now()) {
+                Move::Wait(wait) => {
                     if told != Some(holder.clone()) {
                         tracing::info!(holder, "standing by");
                         told = Some(holder);
@@ -236,25 +157,31 @@ impl Election {
                     sleep(wait).await;
                     continue;
                 }
-                (Move::Take, Some(lease)) => self.write(self.taken(*lease), None).await,
-                (Move::Create | Move::Take, _) => self.create().await,
+                Move::Take => lease,
+                Move::Create => None,
             };
-            match taken {
+            let sent = self.now();
+            self.asked.store(true, Ordering::Relaxed);
+            match self.lease.take(lease).await {
                 Answer::Is(lease) => {
                     let reign = Reign::begun(*terms, sent);
                     // An answer that took longer than the deadline: the lease is ours, and is renewed.
-                    if reign.next(self.now()) == Step::GiveUp || !self.move_fences(&reign) {
+                    if reign.next(self.now()) == Step::GiveUp
+                        || !self.fences.move_to(self.started, &reign)
+                    {
                         continue;
                     }
                     tracing::info!(identity, waited_out = holder, "leading");
                     return (*lease, reign);
                 }
-                Answer::Absent | Answer::Conflict => {}
-                Answer::Unknown(why) => {
-                    tracing::warn!(why, "the lease could not be taken");
-                    sleep(terms.look_every()).await;
+                refused @ (Answer::Absent | Answer::Conflict) => {
+                    self.asked.store(false, Ordering::Relaxed);
+                    tracing::debug!(%refused, "the lease was not to be had");
                 }
+                unknown => tracing::warn!(%unknown, "the lease could not be taken"),
             }
+            // Whatever it is that stands in the way, it is not asked for without a pause.
+            sleep(terms.look_every()).await;
         }
     }
 
@@ -270,224 +197,118 @@ impl Election {
                 Step::Renew(within) => within,
             };
             let sent = self.now();
-            match self.write(self.renewed(lease.clone()), Some(within)).await {
+            let answer = match self.lease.renew(lease.clone(), within).await {
                 Answer::Is(now) => {
                     // Between the two the process may have been paused: a fence that closed decides.
-                    if !reign.renewed(sent, self.now()) || !self.move_fences(&reign) {
+                    if !reign.renewed(sent, self.now())
+                        || !self.fences.move_to(self.started, &reign)
+                    {
                         return Lost::NotRenewed;
                     }
                     lease = *now;
+                    continue;
                 }
                 Answer::Absent => return Lost::NotOurs,
                 // A renewal of ours whose answer was lost, or somebody who labelled the lease.
-                Answer::Conflict => match self.read().await {
-                    Answer::Is(now) if self.holds(&now) => lease = *now,
+                Answer::Conflict => match self.lease.read().await {
+                    Answer::Is(now) if self.lease.is_ours(&now) => {
+                        lease = *now;
+                        continue;
+                    }
                     Answer::Is(_) | Answer::Absent => return Lost::NotOurs,
-                    Answer::Conflict | Answer::Unknown(_) => reign.failed(self.now()),
+                    unknown => unknown,
                 },
-                Answer::Unknown(why) => {
-                    tracing::warn!(why, "the lease could not be renewed");
-                    reign.failed(self.now());
-                }
+                unknown => unknown,
+            };
+            tracing::warn!(unknown = %answer, "the lease could not be renewed");
+            match answer {
+                Answer::Hung(_) => reign.hung(self.now()),
+                _ => reign.failed(self.now()),
             }
         }
     }
 
-    /// Lets the next one start at once, where the lease is still ours.
-    async fn release(&self) {
+    /// Lets the next one start at once, where the lease is still ours. False where it is not.
+    async fn release(&self) -> bool {
         for _ in 0..3 {
-            let lease = match self.read().await {
-                Answer::Is(lease) if self.holds(&lease) => *lease,
-                Answer::Is(_) | Answer::Absent => return,
-                Answer::Conflict | Answer::Unknown(_) => continue,
+            let lease = match self.lease.read().await {
+                Answer::Is(lease) if self.lease.is_ours(&lease) => *lease,
+                Answer::Is(_) | Answer::Absent => return false,
+                _ => continue,
             };
-            match self.write(released(lease), None).await {
+            match self.lease.give_back(lease).await {
                 Answer::Is(_) => {
                     tracing::info!("the lease is released");
-                    return;
+                    return true;
                 }
-                Answer::Absent => return,
-                Answer::Conflict | Answer::Unknown(_) => {}
+                Answer::Absent => return false,
+                _ => {}
             }
         }
         tracing::warn!("the lease could not be released: the next leader waits until it is over");
+        true
     }
 
-    fn move_fences(&self, reign: &Reign) -> bool {
-        let Fences { begin, report } = &self.fences;
-        begin.move_to(self.started + reign.may_begin_until())
-            && report.move_to(self.started + reign.may_report_until())
+    /// Releases what was asked for in the last moment: a call that takes the lease may have been under
+    /// way, and the API server may write it after the first look.
+    async fn withdraw(&self) {
+        if self.asked.load(Ordering::Relaxed) && !self.release().await {
+            sleep(self.candidacy.terms.call_timeout()).await;
+            self.release().await;
+        }
     }
 
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
+}
 
-    fn holds(&self, lease: &Lease) -> bool {
-        sighting(lease).holder.as_ref() == Some(&self.candidacy.identity)
-    }
-
-    async fn read(&self) -> Answer {
-        let name = &self.candidacy.lease;
-        answer(self.api.get_opt(name), self.candidacy.terms.call_timeout()).await
-    }
-
-    /// Writes it on condition that nobody wrote it since it was read: it has its `resourceVersion`.
-    async fn write(&self, lease: Lease, within: Option<Duration>) -> Answer {
-        let (name, parameters) = (&self.candidacy.lease, PostParams::default());
-        let written = self.api.replace(name, &parameters, &lease).map(some);
-        let usual = self.candidacy.terms.call_timeout();
-        answer(written, within.unwrap_or(usual)).await
-    }
-
-    async fn create(&self) -> Answer {
-        let lease = self.taken(Lease {
-            metadata: ObjectMeta {
-                name: Some(self.candidacy.lease.clone()),
-                ..ObjectMeta::default()
-            },
-            spec: None,
-        });
-        let parameters = PostParams::default();
-        let made = self.api.create(&parameters, &lease).map(some);
-        answer(made, self.candidacy.terms.call_timeout()).await
-    }
-
-    fn taken(&self, mut lease: Lease) -> Lease {
-        let before = lease.spec.take().unwrap_or_default();
-        lease.spec = Some(LeaseSpec {
-            acquire_time: Some(wall_clock()),
-            lease_transitions: Some(before.lease_transitions.map_or(0, |n| n.saturating_add(1))),
-            ..LeaseSpec::default()
-        });
-        self.renewed(lease)
-    }
-
-    fn renewed(&self, mut lease: Lease) -> Lease {
-        let Candidacy {
-            identity, terms, ..
-        } = &self.candidacy;
-        let patience = terms.wait_out().as_millis().div_ceil(1000);
-        let spec = lease.spec.get_or_insert_default();
-        spec.holder_identity = Some(identity.clone());
-        spec.lease_duration_seconds = Some(i32::try_from(patience).unwrap_or(i32::MAX));
-        spec.renew_time = Some(wall_clock());
-        lease
+/// Works until it is to end and has: true. False where it did not end in time: by then nothing that it
+/// began is at work at a backend, and what still waits for the API server waits in vain.
+async fn drained<W: Future<Output = ()>>(
+    work: impl FnOnce(Shutdown) -> W,
+    stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
+    lost: watch::Receiver<bool>,
+    longest_request: Duration,
+) -> bool {
+    let shutdown: Shutdown = {
+        let (stop, lost) = (stop.clone(), lost.clone());
+        Box::pin(async move {
+            tokio::select! {
+                () = stop => {}
+                () = told(lost) => {}
+            }
+        })
+    };
+    let overdue = async {
+        let stopped = async {
+            stop.await;
+            sleep(longest_request + TO_TELL).await;
+        };
+        // Both fences are closed by then.
+        let lost = async {
+            told(lost).await;
+            sleep(longest_request).await;
+        };
+        tokio::select! {
+            () = stopped => {}
+            () = lost => {}
+        }
+    };
+    tokio::select! {
+        () = work(shutdown) => true,
+        () = overdue => false,
     }
 }
 
 /// Ends when the work shall end.
 pub type Shutdown = std::pin::Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
+/// Ends once the lease is lost, or nobody is there any more to renew it and to tell.
 async fn told(mut lost: watch::Receiver<bool>) {
-    // A sender that is gone has told all that it had to tell.
-    if lost.wait_for(|lost| *lost).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-fn sighting(lease: &Lease) -> Sighting {
-    let spec = lease.spec.clone().unwrap_or_default();
-    let seconds = spec.lease_duration_seconds.unwrap_or(0);
-    Sighting {
-        version: lease.metadata.resource_version.clone().unwrap_or_default(),
-        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
-        wait_out: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
-    }
-}
-
-fn released(mut lease: Lease) -> Lease {
-    let spec = lease.spec.get_or_insert_default();
-    spec.holder_identity = None;
-    // Zero is refused.
-    spec.lease_duration_seconds = Some(1);
-    spec.renew_time = Some(wall_clock());
-    lease
-}
-
-/// For people who look at the lease: nothing is decided by it.
-fn wall_clock() -> MicroTime {
-    MicroTime(jiff::Timestamp::now())
-}
-
-fn some(written: kube::Result<Lease>) -> kube::Result<Option<Lease>> {
-    written.map(Some)
-}
-
-async fn answer(
-    call: impl Future<Output = kube::Result<Option<Lease>>>,
-    within: Duration,
-) -> Answer {
-    match timeout(within, call).await {
-        Ok(Ok(Some(lease))) => Answer::Is(Box::new(lease)),
-        Ok(Ok(None)) => Answer::Absent,
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Answer::Conflict,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Answer::Absent,
-        Ok(Err(error)) => Answer::Unknown(error.to_string()),
-        Err(_) => Answer::Unknown(format!("no answer within {within:?}")),
-    }
+    let _ = lost.wait_for(|lost| *lost).await;
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use k8s_openapi::api::core::v1::ConfigMap;
-
-    use super::*;
-
-    /// Nobody listens there: whatever passes the fence fails to connect.
-    fn nowhere() -> Config {
-        let mut config = Config::new(http::Uri::from_static("http://127.0.0.1:1"));
-        config.default_retry = false;
-        config
-    }
-
-    async fn refused(fences: &Fences) -> (String, String) {
-        let api: Api<ConfigMap> = Api::namespaced(fences.client(nowhere()).unwrap(), "x");
-        let map = ConfigMap::default();
-        let read = api.get("x").await.unwrap_err();
-        let written = api.create(&PostParams::default(), &map).await.unwrap_err();
-        (format!("{read:?}"), format!("{written:?}"))
-    }
-
-    #[tokio::test]
-    async fn who_does_not_lead_reads_and_writes_nothing() {
-        const WHY: &str = "this process does not lead";
-        let fences = Fences::closed();
-        let (read, written) = refused(&fences).await;
-        assert!(!read.contains(WHY), "{read}");
-        assert!(written.contains(WHY), "{written}");
-        assert!(
-            fences
-                .report
-                .move_to(Instant::now() + Duration::from_secs(60))
-        );
-        let (_, written) = refused(&fences).await;
-        assert!(!written.contains(WHY), "{written}");
-        fences.close();
-        let (_, written) = refused(&fences).await;
-        assert!(written.contains(WHY), "{written}");
-        let (_, written) = refused(&Fences::none()).await;
-        assert!(!written.contains(WHY), "{written}");
-    }
-
-    #[test]
-    fn nobody_holds_a_lease_that_was_released_or_has_no_name() {
-        let named = |holder: Option<&str>| Lease {
-            spec: Some(LeaseSpec {
-                holder_identity: holder.map(str::to_owned),
-                lease_duration_seconds: Some(45),
-                ..LeaseSpec::default()
-            }),
-            ..Lease::default()
-        };
-        assert_eq!(sighting(&named(Some("a"))).holder.as_deref(), Some("a"));
-        assert_eq!(
-            sighting(&named(Some("a"))).wait_out,
-            Duration::from_secs(45)
-        );
-        assert_eq!(sighting(&named(Some(""))).holder, None);
-        assert_eq!(sighting(&released(named(Some("a")))).holder, None);
-        assert_eq!(sighting(&Lease::default()).wait_out, Duration::ZERO);
-    }
-}
+mod tests;

@@ -212,6 +212,12 @@ fn network(config: &ClientConfig, endpoint: &Endpoint) -> Result<reqwest::Client
         // cost every request its whole timeout.
         .http2_keep_alive_interval(Duration::from_secs(20))
         .http2_keep_alive_timeout(Duration::from_secs(10));
+    // What the kernel still holds of a request is sent for no longer than the request may take: one that
+    // was given up does not reach a backend that comes back when another leads (R08).
+    #[cfg(target_os = "linux")]
+    {
+        builder = builder.tcp_user_timeout(config.request_timeout);
+    }
     if !config.use_system_proxy {
         builder = builder.no_proxy();
     }
@@ -279,4 +285,43 @@ async fn read(mut response: reqwest::Response) -> Result<Reply, ScimError> {
         retry_after,
         body: Body::parse(&bytes, is_html),
     })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use scim_operator_harness::wait;
+
+    use super::*;
+
+    /// A backend that takes nothing in any more: after the request's time, the kernel forgets it as well.
+    #[tokio::test]
+    async fn r08_a_request_that_was_given_up_is_not_delivered_later() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let config = ClientConfig {
+            request_timeout: Duration::from_secs(1),
+            allow_local: true,
+            ..ClientConfig::new(&url, SecretString::from("token"))
+        };
+        let endpoint = Endpoint::parse(&url, true, true).unwrap();
+        let client = network(&config, &endpoint).unwrap();
+        // More than the buffers of both sides hold.
+        let body = vec![b' '; 64 * 1024 * 1024];
+        let (sent, accepted) =
+            futures::future::join(client.post(&url).body(body).send(), listener.accept()).await;
+        assert!(sent.unwrap_err().is_timeout());
+        let (_unread, peer) = accepted.unwrap();
+        let local = format!(":{:04X} ", peer.port());
+        let forgotten =
+            wait::eventually("the end of the socket", CONNECT_TIMEOUT * 3, async || {
+                let sockets = std::fs::read_to_string("/proc/net/tcp")?;
+                let ours = |line: &str| {
+                    line.split_once(": ")
+                        .is_some_and(|(_, line)| line[..14].ends_with(&local))
+                };
+                Ok((!sockets.lines().any(ours)).then_some(()))
+            });
+        forgotten.await.unwrap();
+    }
 }

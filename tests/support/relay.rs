@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 pub struct Relay {
     address: SocketAddr,
     silence: Arc<watch::Sender<Silence>>,
+    accepted: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Copy)]
@@ -27,11 +29,14 @@ impl Relay {
         let address = listener.local_addr()?;
         let silence = Arc::new(watch::Sender::new(Silence { below: 0 }));
         let told = silence.clone();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
         tokio::spawn(async move {
             for number in 0.. {
                 let Ok((near, _)) = listener.accept().await else {
                     return;
                 };
+                count.store(number + 1, Ordering::Relaxed);
                 let Ok(far) = TcpStream::connect(upstream).await else {
                     continue;
                 };
@@ -41,7 +46,11 @@ impl Relay {
                 tokio::spawn(carry(number, far_in, near_out, told.subscribe()));
             }
         });
-        Ok(Self { address, silence })
+        Ok(Self {
+            address,
+            silence,
+            accepted,
+        })
     }
 
     /// The same kubeconfig, by way of the relay.
@@ -53,6 +62,11 @@ impl Relay {
     /// From now on nothing comes through, in connections of now and of later.
     pub fn fall_silent(&self) {
         self.silence.send_replace(Silence { below: usize::MAX });
+    }
+
+    /// From now on nothing comes through in the connections of now; new ones work.
+    pub fn silence_those_of_now(&self) {
+        self.silence_the_first(self.accepted.load(Ordering::Relaxed));
     }
 
     /// From now on nothing comes through in the first connections, so many of them; new ones work.
