@@ -8,6 +8,7 @@ use crate::api::ScimUser;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Ready};
+use crate::controller::swap;
 use crate::controller::user::Pass;
 use crate::directory::{Known, Users};
 use crate::domain::identity::Candidates;
@@ -67,7 +68,12 @@ pub async fn candidates(
 ) -> Result<Option<Candidates<Observed>>, ScimError> {
     let mut found = Candidates::default();
     if let Some(id) = pass.recorded() {
+        let before = connection.directory_of(ready).last_known(id).cloned();
         found.recorded = by_id(connection, ready, id).await?;
+        if let (Some(before), Some(now)) = (&before, &found.recorded) {
+            // Renamed by a write whose answer was lost, or by somebody else.
+            swap::wake_claimants(pass, connection, before, now);
+        }
     }
     if let Some(id) = pass.adopts() {
         found.adopt = by_id(connection, ready, id).await?;

@@ -182,6 +182,11 @@ impl<T: Sighting> Directory<T> {
         }
     }
 
+    /// What was last known of the one with that id, doubtful or not.
+    pub fn last_known(&self, id: &str) -> Option<&T> {
+        self.entries.get(id).map(|entry| &entry.sighting)
+    }
+
     /// Those that carry that mark.
     pub fn by_external_id(&self, external_id: &str) -> Vec<T> {
         self.all(self.by_external_id.get(external_id))
