@@ -5,7 +5,7 @@
 mod support;
 
 use anyhow::{Result, ensure};
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use reqwest::Method;
 use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::wait;
@@ -338,7 +338,7 @@ async fn managers_follow_their_users_and_expired_users_are_archived() -> Result<
     rig.settled("ada").await?;
     ensure!(writes_since(&proxy, mark) == ["PATCH"]);
 
-    // Retain leaves the account; abandon frees a resource whose connection is gone.
+    // Retain leaves the account; abandon frees a connection that is needed, and a resource without one.
     rig.edit("boss", json!({"deletionPolicy": "Retain"}))
         .await?;
     rig.settled("boss").await?;
@@ -349,9 +349,12 @@ async fn managers_follow_their_users_and_expired_users_are_archived() -> Result<
             .expect("retained")["active"]
             == true
     );
-    rig.plane
-        .kubectl(&["delete", "scimconnection", "scim", "-n", "identity"])
-        .await?;
+    let abandon = json!({"metadata": {"annotations": {"scim-operator.io/abandon": "true"}}});
+    let (parameters, abandon) = (PatchParams::default(), Patch::Merge(abandon));
+    let connections = rig.connections();
+    connections.patch("scim", &parameters, &abandon).await?;
+    connections.delete("scim", &DeleteParams::default()).await?;
+    wait::wait_for_absence(connections, "scim", DEADLINE).await?;
     rig.plane
         .kubectl(&[
             "delete",
