@@ -75,7 +75,7 @@ const WRITERS: [(&[&str], &[&str]); 2] = [
     // To a status.
     (
         &[".patch_status(", ".replace_status("],
-        &["src/controller/status.rs", "src/controller/readable.rs"],
+        &["src/controller/status.rs"],
     ),
 ];
 

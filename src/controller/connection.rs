@@ -15,33 +15,23 @@ use crate::api::connection::{Feature, ScimConnection};
 use crate::api::{ANNOTATION_FLUX_REQUESTED_AT, ANNOTATION_RECONCILE_AT};
 use crate::controller::connection_end::{self, End};
 use crate::controller::connection_status::{self, Run};
-use crate::controller::context::{Context, jitter};
+use crate::controller::context::Context;
+use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::inputs::{inputs, inputs_changed};
 use crate::controller::listing::{list_groups, listing, listing_wait};
 use crate::controller::live::{Connection, Phase, Ready, Woken};
 use crate::controller::memory::Memory;
 use crate::controller::status::Wrote;
-use crate::controller::{guard, loss};
+use crate::controller::trouble::{LONGEST_WAIT, Trouble, circuit_open, pause, trouble};
 use crate::domain::circuit::FORGOTTEN;
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::profile::Profile;
 use crate::scim::limits::Limits;
-use crate::scim::{
-    Client, ClientConfig, ConfigError, ErrorClass, ListQuery, ResourceKind, ScimError,
-};
+use crate::scim::{Client, ClientConfig, ConfigError, ListQuery, ResourceKind};
 
 const DISCOVERY_AGE: Duration = Duration::from_secs(24 * 3600);
-/// The longest pause before something that waits for a person is looked at again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// The same for what passes by itself: an outage that is over is to be noticed soon, and one request in
-/// so long is nothing to a backend that comes up.
-const LONGEST_OUTAGE_WAIT: Duration = Duration::from_secs(4);
-
-/// Why a run ended early: the conditions that say so.
-pub type Trouble = Vec<Verdict>;
-
 /// What a run has to ask the backend, though nothing is due.
 #[derive(Clone, Copy)]
 struct Probe {
@@ -49,6 +39,17 @@ struct Probe {
     listing: bool,
     /// Anything, since a user met trouble.
     any: bool,
+}
+
+/// Why a run takes place.
+#[derive(Clone, Copy)]
+struct Why {
+    /// The circuit has opened.
+    tripped: bool,
+    /// A person asks.
+    asked: bool,
+    /// The spec is another one.
+    spec_changed: bool,
 }
 
 /// The annotation by which a person or Flux asks for a reconcile now.
@@ -128,45 +129,20 @@ pub async fn reconcile(
         connection_status::report(&object, &context, &connection, &mut memory, Run::Listing)
             .await?;
     }
-    if !loss::users_are_known(&context) {
+    if !context.users_are_known() {
         // What is listed has to be held against what was recorded.
         return Ok(Action::requeue(Duration::from_millis(200)));
     }
-    let suspected = connection.suspected();
-    let wait = memory
-        .not_before
-        .map(|t| t.saturating_duration_since(Instant::now()))
-        .filter(|w| !w.is_zero());
     let tripped = connection.take_trip();
-    let outcome = match (wait, memory.failing_with.clone()) {
-        _ if tripped => {
-            memory.failures = connection.opened();
-            memory.not_before = Some(Instant::now() + pause(memory.failures, Reason::CircuitOpen));
-            Err(circuit_open())
-        }
-        // Woken for the counts while waiting: the backend is not asked before its time.
-        (Some(_), Some(trouble))
-            if !asked && !spec_changed && !inputs_changed(&object, &context, &memory).await =>
-        {
-            Err(trouble)
-        }
-        _ => {
-            let probe = Probe {
-                listing: asked,
-                any: suspected,
-            };
-            let outcome = bring_up(&object, &context, &connection, &mut memory, probe).await;
-            if matches!(&outcome, Err(trouble) if trouble.is_empty()) {
-                // Given up on the way, for a new spec or token, or because the operator stops.
-                return Ok(Action::requeue(Duration::from_millis(20)));
-            }
-            if let Err(trouble) = &outcome {
-                memory.failures += 1;
-                let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
-                memory.not_before = Some(Instant::now() + pause(memory.failures, reason));
-            }
-            outcome
-        }
+    let why = Why {
+        tripped,
+        asked,
+        spec_changed,
+    };
+    let attempt = attempt(&object, &context, &connection, &mut memory, why).await;
+    let Some(outcome) = attempt else {
+        // Given up on the way, for a new spec or token, or because the operator stops.
+        return Ok(Action::requeue(Duration::from_millis(20)));
     };
     if context.is_stopping() {
         return Ok(Action::await_change());
@@ -175,51 +151,9 @@ pub async fn reconcile(
         memory.answered = request;
     }
     let on_trial = outcome.is_ok() && connection.opened() > 0;
-    let action = match &outcome {
-        Ok(wake) => {
-            memory.failures = 0;
-            memory.not_before = None;
-            memory.failing_with = None;
-            let mut wake = wake.clone();
-            if on_trial {
-                // One shows whether it works; the others go on waiting.
-                let one = wake.take_one();
-                connection.wait_on(std::mem::replace(&mut wake, one));
-            }
-            context.wake(wake);
-            let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
-            let mut wait = listing_wait(&memory, &object.spec).saturating_sub(since);
-            if let Some((_, at)) = memory.groups_again
-                && context.has_groups(&key)
-            {
-                wait = wait.min(at.saturating_duration_since(Instant::now()));
-            }
-            if on_trial {
-                // When nobody is left to try, that is over as well.
-                wait = wait.min(FORGOTTEN + Duration::from_secs(1));
-            }
-            Action::requeue(wait.max(Duration::from_millis(200)).min(latest))
-        }
-        Err(trouble) => {
-            let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
-            memory.failing_with = Some(trouble.clone());
-            // Users in the queue would only repeat what was found. A backend that asks for fewer
-            // requests keeps its limiter, which knows until when.
-            if reason != Reason::RateLimited {
-                connection.hold();
-            }
-            let woken = connection.set_phase(Phase::NotReady(reason));
-            if reason == Reason::CircuitOpen && connection.opened() > 1 {
-                // It was told when it opened first.
-                connection.wait_on(woken);
-            } else {
-                context.wake(woken);
-            }
-            let wait = memory.not_before.map_or(LONGEST_WAIT, |t| {
-                t.saturating_duration_since(Instant::now())
-            });
-            Action::requeue(wait.max(Duration::from_millis(100)).min(latest))
-        }
+    let wait = match &outcome {
+        Ok(woken) => goes_on(&object, &context, &connection, &mut memory, woken.clone()),
+        Err(trouble) => stands_still(&context, &connection, &mut memory, trouble),
     };
     if outcome.is_ok() {
         guard::decide(&object, &context, &connection, memory.counted).await;
@@ -236,7 +170,110 @@ pub async fn reconcile(
         let decided = connection.guard().persisted();
         guard::tell(&context, decided);
     }
-    Ok(action)
+    Ok(Action::requeue(wait.min(latest)))
+}
+
+/// Asks the backend what is due. `None` where that was given up on the way.
+async fn attempt(
+    object: &ScimConnection,
+    context: &Context,
+    connection: &Arc<Connection>,
+    memory: &mut Memory,
+    why: Why,
+) -> Option<Result<Woken, Trouble>> {
+    let Why {
+        tripped,
+        asked,
+        spec_changed,
+    } = why;
+    let suspected = connection.suspected();
+    if tripped {
+        memory.failures = connection.opened();
+        memory.not_before = Some(Instant::now() + pause(memory.failures, Reason::CircuitOpen));
+        return Some(Err(circuit_open()));
+    }
+    let early = memory.not_before.is_some_and(|at| at > Instant::now());
+    if let Some(trouble) = memory.failing_with.clone()
+        && early
+        && !asked
+        && !spec_changed
+        && !inputs_changed(object, context, memory).await
+    {
+        // Woken for the counts while waiting: the backend is not asked before its time.
+        return Some(Err(trouble));
+    }
+    let probe = Probe {
+        listing: asked,
+        any: suspected,
+    };
+    let outcome = bring_up(object, context, connection, memory, probe).await;
+    if let Err(trouble) = &outcome {
+        let reason = trouble.first()?.reason;
+        memory.failures += 1;
+        memory.not_before = Some(Instant::now() + pause(memory.failures, reason));
+    }
+    Some(outcome)
+}
+
+/// Users can be worked on: wakes whoever waited for that, and says when to look again.
+fn goes_on(
+    object: &ScimConnection,
+    context: &Context,
+    connection: &Connection,
+    memory: &mut Memory,
+    mut woken: Woken,
+) -> Duration {
+    memory.failures = 0;
+    memory.not_before = None;
+    memory.failing_with = None;
+    let on_trial = connection.opened() > 0;
+    if on_trial {
+        // One shows whether it works; the others go on waiting.
+        let one = woken.take_one();
+        connection.wait_on(std::mem::replace(&mut woken, one));
+    }
+    context.wake(woken);
+    let since = memory.listed.map_or(Duration::ZERO, |t| t.elapsed());
+    let mut wait = listing_wait(memory, &object.spec).saturating_sub(since);
+    if let Some((_, at)) = memory.groups_again
+        && context.has_groups(&connection.key)
+    {
+        wait = wait.min(at.saturating_duration_since(Instant::now()));
+    }
+    if on_trial {
+        // When nobody is left to try, that is over as well.
+        wait = wait.min(FORGOTTEN + Duration::from_secs(1));
+    }
+    wait.max(Duration::from_millis(200))
+}
+
+/// Something is in the way: everybody waits, and this says for how long.
+fn stands_still(
+    context: &Context,
+    connection: &Connection,
+    memory: &mut Memory,
+    trouble: &Trouble,
+) -> Duration {
+    let reason = trouble.first().map_or(Reason::Unknown, |v| v.reason);
+    memory.failing_with = Some(trouble.clone());
+    // Users in the queue would only repeat what was found. A backend that asks for fewer requests keeps
+    // its limiter, which knows until when.
+    if reason != Reason::RateLimited {
+        connection.hold();
+    }
+    let woken = connection.set_phase(Phase::NotReady(reason));
+    if reason == Reason::CircuitOpen && connection.opened() > 1 {
+        // It was told when it opened first.
+        connection.wait_on(woken);
+    } else {
+        context.wake(woken);
+    }
+    let until = memory
+        .not_before
+        .map(|t| t.saturating_duration_since(Instant::now()));
+    until
+        .unwrap_or(LONGEST_WAIT)
+        .max(Duration::from_millis(100))
 }
 
 async fn bring_up(
@@ -392,50 +429,6 @@ async fn bring_up(
         wake.extend(context.everyone_of(&connection.key));
     }
     Ok(wake)
-}
-
-/// How long to wait after so many failures.
-fn pause(failures: u32, reason: Reason) -> Duration {
-    let passes = matches!(reason, Reason::Unreachable | Reason::CircuitOpen);
-    let longest = if passes {
-        LONGEST_OUTAGE_WAIT
-    } else {
-        LONGEST_WAIT
-    };
-    crate::domain::retry::backoff(failures.saturating_sub(1), longest, jitter())
-}
-
-/// Many writes in a row failed, though the backend can be listed.
-fn circuit_open() -> Trouble {
-    let why = "requests of many resources fail one after the other although the backend can be listed; they are held back, and one is tried every few seconds";
-    vec![Verdict::no(C::Reachable, Reason::CircuitOpen, why)]
-}
-
-/// The conditions that an error of the whole connection means.
-pub(super) fn trouble(error: &ScimError) -> Trouble {
-    if *error == ScimError::Closed {
-        return Vec::new();
-    }
-    vec![match error {
-        ScimError::Unauthorized => {
-            Verdict::no(C::Authenticated, Reason::Unauthorized, error.to_string())
-        }
-        ScimError::Forbidden { .. } => Verdict::no(
-            C::Authenticated,
-            Reason::Unauthorized,
-            "the token may not list users",
-        ),
-        ScimError::NotScim { .. } | ScimError::OffOrigin { .. } => {
-            Verdict::no(C::Reachable, Reason::NotScim, error.to_string())
-        }
-        ScimError::AddressRefused => {
-            Verdict::no(C::Reachable, Reason::EndpointRefused, error.to_string())
-        }
-        _ if error.class() == ErrorClass::RateLimited => {
-            Verdict::no(C::Reachable, Reason::RateLimited, error.to_string())
-        }
-        _ => Verdict::no(C::Reachable, Reason::Unreachable, error.to_string()),
-    }]
 }
 
 /// How long to wait after a status write failed.

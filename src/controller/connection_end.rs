@@ -3,18 +3,15 @@
 
 use std::time::Duration;
 
-use futures::FutureExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
-use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimConnection};
+use crate::api::{ANNOTATION_ABANDON, ScimConnection};
 use crate::controller::context::Context;
 use crate::controller::finalizer::{self, Ensured, Word};
 use crate::controller::index::Key;
-use crate::controller::loss;
 use crate::controller::scope::{self, Ending};
 use crate::domain::conditions::Verdict;
 
@@ -47,17 +44,16 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
         let raced = writes && finalizer::ensure(&context.client, object).await? == Ensured::Raced;
         return Ok(if raced { again() } else { End::NotAsked });
     }
-    if !object.finalizers().iter().any(|f| f == FINALIZER) {
+    if !finalizer::is_bound(object) {
         return Ok(End::Over(Action::await_change()));
     }
-    let known = loss::users_are_known(context) && groups_are_known(context);
+    let known = context.users_are_known() && context.groups_are_known();
     let needed = needed_by(context, &Key::of(object));
-    let annotation = object.annotations().get(ANNOTATION_ABANDON);
     let ending = scope::of(context, object);
     let waited = ending.is_some_and(|ending| ending.left.is_zero());
     let word = if known && needed == 0 {
         Word::done("Released", "nothing is left that needs this connection")
-    } else if annotation.is_some_and(|value| value == "true") {
+    } else if finalizer::is_abandoned(object) {
         Word::done(
             "Abandoned",
             "released by annotation; its users and groups can reach their backend no more",
@@ -89,31 +85,12 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
 
 /// How many users and groups have something at the backend, or may have.
 fn needed_by(context: &Context, connection: &Key) -> usize {
-    fn bound(finalizers: &[String]) -> bool {
-        finalizers.iter().any(|f| f == FINALIZER)
-    }
-    let of = |key: &Key| (key.name.clone(), key.namespace.clone());
     let users = context.index(|index| index.members_of(connection));
-    let users = users.iter().filter(|key| {
-        let (name, namespace) = of(key);
-        let found = context.users.get(&ObjectRef::new(&name).within(&namespace));
-        found.is_some_and(|user| bound(user.finalizers()))
-    });
+    let users = users.iter().filter_map(|key| context.user(key));
     let groups = context.groups_index(|index| index.groups_of(connection));
-    let groups = groups.iter().filter(|key| {
-        let (name, namespace) = of(key);
-        let found = context
-            .groups
-            .get(&ObjectRef::new(&name).within(&namespace));
-        found.is_some_and(|group| bound(group.finalizers()))
-    });
-    // Whose the unreadable are nobody knows.
-    users.count() + groups.count() + context.unreadable.bound()
-}
-
-fn groups_are_known(context: &Context) -> bool {
-    matches!(
-        context.groups.wait_until_ready().now_or_never(),
-        Some(Ok(()))
-    )
+    let groups = groups.iter().filter_map(|key| context.group(key));
+    users.filter(|user| finalizer::is_bound(&**user)).count()
+        + groups.filter(|group| finalizer::is_bound(&**group)).count()
+        // Whose the unreadable are nobody knows.
+        + context.unreadable.bound()
 }

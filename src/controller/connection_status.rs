@@ -3,23 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures::FutureExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 
-use crate::api::FINALIZER;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{
     CapabilitiesStatus, GroupCounts, Mode, ScimConnection, ScimConnectionStatus, UserCounts,
 };
-use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, GroupOutcome, Outcome, Phase, State};
 use crate::controller::memory::Memory;
 use crate::controller::status::{self, Wrote};
-use crate::controller::{guard, loss};
+use crate::controller::trouble::Trouble;
+use crate::controller::{finalizer, guard, loss};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, Removal};
@@ -84,10 +81,7 @@ pub async fn report(
     let counts = counts(context, connection, &outcomes);
     // Before they are listed there seem to be none, and all of none were looked at.
     if !memory.counted
-        && matches!(
-            context.users.wait_until_ready().now_or_never(),
-            Some(Ok(()))
-        )
+        && context.users_are_known()
         && outcomes.len() >= to_be_looked_at(context, connection)
         && matches!(connection.phase(), Phase::Ready(_))
     {
@@ -298,12 +292,9 @@ fn verdicts(
 fn to_be_looked_at(context: &Context, connection: &Connection) -> usize {
     let members = context.index(|index| index.members_of(&connection.key));
     let gone = members.iter().filter(|key| {
-        let user = context
-            .users
-            .get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let user = context.user(key);
         user.is_some_and(|user| {
-            user.metadata.deletion_timestamp.is_some()
-                && !user.finalizers().iter().any(|f| f == FINALIZER)
+            user.metadata.deletion_timestamp.is_some() && !finalizer::is_bound(&*user)
         })
     });
     members.len() - gone.count()
@@ -337,9 +328,8 @@ fn every_group_was_looked_at(
     connection: &Connection,
     outcomes: &HashMap<Key, GroupOutcome>,
 ) -> bool {
-    let listed = context.groups.wait_until_ready().now_or_never();
     let declared = context.groups_index(|index| index.groups_of(&connection.key).len());
-    matches!(listed, Some(Ok(())))
+    context.groups_are_known()
         && matches!(connection.phase(), Phase::Ready(_))
         && outcomes.len() >= declared
 }

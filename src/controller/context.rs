@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -191,6 +192,26 @@ impl Context {
         }
     }
 
+    /// A user, as the watch last saw it.
+    pub fn user(&self, key: &Key) -> Option<Arc<ScimUser>> {
+        self.users.get(&key.reference())
+    }
+
+    /// A group, as the watch last saw it.
+    pub fn group(&self, key: &Key) -> Option<Arc<ScimGroup>> {
+        self.groups.get(&key.reference())
+    }
+
+    /// Whether it is known which users there are: before that none can be missing.
+    pub fn users_are_known(&self) -> bool {
+        matches!(self.users.wait_until_ready().now_or_never(), Some(Ok(())))
+    }
+
+    /// Whether it is known which groups there are.
+    pub fn groups_are_known(&self) -> bool {
+        matches!(self.groups.wait_until_ready().now_or_never(), Some(Ok(())))
+    }
+
     /// Whether there is such a ScimUser, readable or not.
     pub fn is_declared(&self, user: &Key) -> bool {
         self.index(|index| index.is_declared(user)) || self.unreadable.contains::<ScimUser>(user)
@@ -233,8 +254,7 @@ impl Context {
     /// Wakes groups.
     pub fn wake_groups(&self, keys: impl IntoIterator<Item = Key>) {
         for key in in_order(keys) {
-            let group = ObjectRef::new(&key.name).within(&key.namespace);
-            let _ = self.wake_groups.unbounded_send(group);
+            let _ = self.wake_groups.unbounded_send(key.reference());
         }
     }
 
@@ -247,9 +267,7 @@ impl Context {
     pub fn wake_users(&self, keys: impl IntoIterator<Item = Key>) {
         for key in in_order(keys) {
             // The receiver lives as long as the controller; after it there is nobody to wake.
-            let _ = self
-                .wake_users
-                .unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+            let _ = self.wake_users.unbounded_send(key.reference());
         }
     }
 
@@ -281,9 +299,7 @@ impl Context {
 
     /// Wakes a connection at once.
     pub fn wake_connection(&self, key: &Key) {
-        let _ = self
-            .wake_connections
-            .unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+        let _ = self.wake_connections.unbounded_send(key.reference());
     }
 
     /// Has a connection count its users again soon.
@@ -293,11 +309,9 @@ impl Context {
 
     /// Has every connection count its users again soon.
     pub fn recount_all(&self) {
-        let connections = self
-            .connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        connections.keys().for_each(|key| self.recount(key));
+        self.connection_keys()
+            .iter()
+            .for_each(|key| self.recount(key));
     }
 
     /// The running side of a connection, if the connection exists.

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
-use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::failures;
 use crate::controller::finalizer::{self, Word};
 use crate::controller::live::{Connection, Phase, Ready};
@@ -37,13 +35,9 @@ pub async fn exit(
     if pass.user.metadata.deletion_timestamp.is_none() {
         return Ok(None);
     }
-    let annotations = pass.user.annotations();
-    let word = if !pass.user.finalizers().iter().any(|f| f == FINALIZER) {
+    let word = if !finalizer::is_bound(pass.user) {
         return Ok(Some(Action::await_change()));
-    } else if annotations
-        .get(ANNOTATION_ABANDON)
-        .is_some_and(|v| v == "true")
-    {
+    } else if finalizer::is_abandoned(pass.user) {
         let note = "released by annotation; the account was left as it is";
         Word::done("Abandoned", note)
     } else if policy(pass, connection) == Some(DeletionPolicy::Retain) {

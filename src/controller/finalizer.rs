@@ -4,15 +4,26 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::FINALIZER;
+use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::scope;
+
+/// Whether an object has it: something may be at a backend.
+pub fn is_bound(object: &impl ResourceExt) -> bool {
+    object.finalizers().iter().any(|f| f == FINALIZER)
+}
+
+/// Whether a person has said that an object is to go, whatever it leaves at a backend.
+pub fn is_abandoned(object: &impl ResourceExt) -> bool {
+    let said = object.annotations().get(ANNOTATION_ABANDON);
+    said.is_some_and(|value| value == "true")
+}
 
 /// What putting it on came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +53,42 @@ impl<K> Declared for K where
 /// # Errors
 /// When the API server does not take the patch.
 pub async fn ensure<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
-    let finalizers = object.finalizers();
-    if finalizers.iter().any(|f| f == FINALIZER) {
+    if is_bound(object) {
         return Ok(Ensured::There);
     }
-    let mut all = finalizers.to_vec();
+    let mut all = object.finalizers().to_vec();
     all.push(FINALIZER.to_owned());
     raced(patch_finalizers(client, object, all).await)
 }
 
+/// Takes the finalizer off an object that cannot be read.
+///
+/// # Errors
+/// When the API server does not take the patch.
+pub async fn release_unread(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+) -> Result<(), kube::Error> {
+    let patch = Patch::Merge(to(object, without_ours(object)));
+    let parameters = PatchParams::default();
+    api.patch(&object.name_any(), &parameters, &patch)
+        .await
+        .map(drop)
+}
+
+fn without_ours(object: &impl ResourceExt) -> Vec<String> {
+    let finalizers = object.finalizers().iter();
+    finalizers.filter(|f| *f != FINALIZER).cloned().collect()
+}
+
+/// A patch to these finalizers, of the object as it was seen.
+fn to(object: &impl ResourceExt, finalizers: Vec<String>) -> serde_json::Value {
+    json!({"metadata": {"uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": finalizers}})
+}
+
 /// Takes the finalizer off.
 async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
-    let finalizers = object.finalizers().iter();
-    let rest: Vec<String> = finalizers.filter(|f| *f != FINALIZER).cloned().collect();
-    raced(patch_finalizers(client, object, rest).await)
+    raced(patch_finalizers(client, object, without_ours(object)).await)
 }
 
 /// What there is to say when a deleted object is let go.
@@ -125,21 +158,13 @@ async fn patch_finalizers<K: Declared>(
     object: &K,
     finalizers: Vec<String>,
 ) -> Result<(), kube::Error> {
-    let patch = json!({"metadata": {"uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": finalizers}});
-    patched(client, object, patch).await
-}
-
-async fn patched<K: Declared>(
-    client: &Client,
-    object: &K,
-    patch: serde_json::Value,
-) -> Result<(), kube::Error> {
     let namespace = object.namespace().unwrap_or_default();
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let patch = Patch::Merge(to(object, finalizers));
     let parameters = PatchParams::default();
-    api.patch(&object.name_any(), &parameters, &Patch::Merge(patch))
+    api.patch(&object.name_any(), &parameters, &patch)
         .await
-        .map(|_| ())
+        .map(drop)
 }
 
 fn raced(result: Result<(), kube::Error>) -> Result<Ensured, kube::Error> {

@@ -73,7 +73,6 @@ pub async fn decide(
     let asked = connection.guard().is_asked();
     // Looked at now, since its own watch may come after those of what it takes along.
     let kind_ends = asked && scope::kind_ends::<ScimUser>(context).await;
-
     let outcomes = connection.outcomes();
     // Whoever is archived already cannot go again, and makes no room for others.
     let now = outcomes

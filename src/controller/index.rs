@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::{Resource, ResourceExt};
 
 use crate::api::ScimUser;
@@ -29,6 +30,11 @@ impl Key {
     /// The key of an object.
     pub fn of<K: Resource>(object: &K) -> Self {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
+    }
+
+    /// The same, as kube's stores and streams say it.
+    pub fn reference<K: reflector::Lookup<DynamicType = ()>>(&self) -> ObjectRef<K> {
+        ObjectRef::new(&self.name).within(&self.namespace)
     }
 
     /// The connection that a user names.

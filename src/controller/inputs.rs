@@ -8,12 +8,12 @@ use secrecy::SecretString;
 use crate::api::ScimConnection;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::CaBundleKind;
-use crate::controller::connection::Trouble;
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::memory::{BuiltFrom, Memory};
 use crate::controller::scope;
 use crate::controller::secrets::{Kind, Seen};
+use crate::controller::trouble::Trouble;
 use crate::domain::conditions::Verdict;
 
 fn hash(token: &str) -> u64 {

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::ScimConnectionSpec;
-use crate::controller::connection::{Trouble, trouble};
 use crate::controller::context::{Context, jitter};
 use crate::controller::group::side::Listed;
 use crate::controller::live::{Connection, Woken};
 use crate::controller::loss;
 use crate::controller::memory::Memory;
+use crate::controller::trouble::{Trouble, trouble};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::ObservedGroup;
 use crate::domain::names;

@@ -1,8 +1,6 @@
 //! After a complete listing: how many of the accounts that our resources recorded the backend lacks.
 
-use futures::FutureExt;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::api::connection::{MissingAccounts, ScimConnectionSpec};
 use crate::controller::context::Context;
@@ -16,14 +14,6 @@ use crate::scim::{Client, ResourceKind};
 
 /// So many accounts that a listing lacks are asked for by id, since some backends do not list everybody.
 const SAMPLE: usize = 3;
-
-/// Whether it is known which users there are: before that none can be missing.
-pub fn users_are_known(context: &Context) -> bool {
-    matches!(
-        context.users.wait_until_ready().now_or_never(),
-        Some(Ok(()))
-    )
-}
 
 /// Judges what the listing that has just ended lacks, while nobody else can look at the directory yet.
 /// Returns some of the ids that it lacks.
@@ -69,8 +59,7 @@ fn count(
     let owner = names::owner_id(spec.owner_id.as_deref(), &key.namespace, &key.name);
     let (mut count, mut ids) = (Count::default(), Vec::new());
     for key in context.index(|index| index.members_of(key)) {
-        let reference = ObjectRef::new(&key.name).within(&key.namespace);
-        let Some(user) = context.users.get(&reference).filter(|u| u.spec.active) else {
+        let Some(user) = context.user(&key).filter(|u| u.spec.active) else {
             // Whoever is archived may not be listed at all.
             continue;
         };

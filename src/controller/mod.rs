@@ -32,4 +32,5 @@ pub mod secrets;
 pub mod slots;
 pub mod status;
 pub mod swap;
+pub mod trouble;
 pub mod user;

@@ -2,7 +2,6 @@
 //! doubt: an account missing from a listing, a POST whose outcome was lost, an id to adopt.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::runtime::reflector::ObjectRef;
 
 use crate::api::ScimUser;
 use crate::api::conditions::{ConditionType as C, Reason};
@@ -123,8 +122,7 @@ pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
 /// Whose account has the name that a user wants, where it is another account than its own. Of those who
 /// will not move there is no saying.
 pub fn holder_of_wanted(pass: &Pass<'_>, connection: &Connection, key: &Key) -> Option<Key> {
-    let reference = ObjectRef::new(&key.name).within(&key.namespace);
-    let user = pass.context.users.get(&reference)?;
+    let user = pass.context.user(key)?;
     if user.spec.suspend
         || user.metadata.deletion_timestamp.is_some()
         || Key::connection_of(&user) != connection.key
@@ -171,8 +169,7 @@ fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
 
 /// The id that a user's status records at this backend.
 fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
-    let reference = ObjectRef::new(&key.name).within(&key.namespace);
-    let user = pass.context.users.get(&reference)?;
+    let user = pass.context.user(key)?;
     let status = user.status.as_ref()?;
     (status.endpoint_hash == pass.endpoint_hash)
         .then(|| status.id.clone())

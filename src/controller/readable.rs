@@ -6,21 +6,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::Resource;
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Resource, ResourceExt};
-use serde_json::json;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimUser};
+use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::Context;
-use crate::controller::finalizer::Declared;
+use crate::controller::finalizer::{self, Declared};
 use crate::controller::index::Key;
-use crate::controller::scope;
-use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
+use crate::controller::{scope, status};
+use crate::domain::conditions::{Outlook, Verdict, with_summary};
 
 const WHY: &str =
     "the stored object is not readable by this version of the operator; nothing is done with it";
@@ -45,8 +43,12 @@ impl Unreadable {
 
     /// Whether this one is.
     pub fn contains<K: Resource<DynamicType = ()>>(&self, key: &Key) -> bool {
+        self.has(&K::kind(&()), key)
+    }
+
+    fn has(&self, kind: &str, key: &Key) -> bool {
         let kinds = self.lock();
-        let kind = kinds.get(&*K::kind(&()));
+        let kind = kinds.get(kind);
         kind.is_some_and(|kind| kind.keys.contains_key(key))
     }
 
@@ -62,7 +64,9 @@ impl Unreadable {
     /// How many users and groups among them have our finalizer.
     pub fn bound(&self) -> usize {
         let kinds = self.lock();
-        let all = kinds.values().flat_map(|kind| kind.keys.values());
+        let named = [ScimUser::kind(&()), ScimGroup::kind(&())];
+        let kinds = named.iter().filter_map(|kind| kinds.get(&**kind));
+        let all = kinds.flat_map(|kind| kind.keys.values());
         all.filter(|bound| **bound).count()
     }
 
@@ -100,13 +104,12 @@ where
 {
     let unreadable = &context.unreadable;
     let known = |guard: &DeserializeGuard<K>| {
-        let Key { namespace, name } = Key::of(guard);
-        let found = store.get(&ObjectRef::new(&name).within(&namespace));
+        let found = store.get(&Key::of(guard).reference());
         found.map(Arc::unwrap_or_clone)
     };
     let seen = |guard: &DeserializeGuard<K>| {
         let key = Key::of(guard);
-        let bound = guard.finalizers().iter().any(|f| f == FINALIZER);
+        let bound = finalizer::is_bound(guard);
         unreadable.of::<K>(|kind| match (guard.0.is_ok(), &mut kind.listed) {
             (true, _) => {
                 kind.keys.remove(&key);
@@ -162,7 +165,7 @@ where
 fn say<K: Declared>(context: &Arc<Context>, guard: &DeserializeGuard<K>) {
     let key = Key::of(guard);
     tracing::warn!(kind = %K::kind(&()), object = %key, "{WHY}");
-    if K::kind(&()) == "ScimConnection" {
+    if K::kind(&()) == ScimConnection::kind(&()) {
         context.wake_connection(&key);
     }
     let (context, kind) = (context.clone(), ApiResource::erase::<K>(&()));
@@ -175,41 +178,27 @@ fn say<K: Declared>(context: &Arc<Context>, guard: &DeserializeGuard<K>) {
 }
 
 async fn say_and_part(context: &Context, kind: &ApiResource, key: &Key) -> Result<(), kube::Error> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), &key.namespace, kind);
+    let client = context.client.clone();
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &key.namespace, kind);
     let object = api.get(&key.name).await?;
-    let before = object.data["status"]["conditions"].clone();
-    let before: Vec<Condition> = serde_json::from_value(before).unwrap_or_default();
     let valid = Verdict::no(C::Valid, Reason::SpecInvalid, WHY);
     let ready = Verdict::no(C::Ready, Reason::Invalid, WHY);
     let verdicts = with_summary(vec![valid], ready, Outlook::Stuck);
-    let now = Time(jiff::Timestamp::now());
-    let next = merge(&before, verdicts, object.metadata.generation, &now);
-    let parameters = PatchParams::default();
-    if next != before {
-        let patch =
-            json!({"metadata": {"uid": object.metadata.uid}, "status": {"conditions": next}});
-        api.patch_status(&key.name, &parameters, &Patch::Merge(patch))
-            .await?;
-    }
-    let bound = object.finalizers().iter().any(|f| f == FINALIZER);
-    if object.metadata.deletion_timestamp.is_none() || !bound {
+    status::patch_conditions(&api, &object, verdicts).await?;
+    if object.metadata.deletion_timestamp.is_none() || !finalizer::is_bound(&object) {
         return Ok(());
     }
-    let abandoned = object.annotations().get(ANNOTATION_ABANDON);
-    if abandoned.is_none_or(|value| value != "true") {
+    if !finalizer::is_abandoned(&object) {
         if !scope::namespace_ends(context, &key.namespace) {
             return Ok(());
         }
         tokio::time::sleep(context.options.scope_grace).await;
     }
     let object = api.get(&key.name).await?;
-    let mut rest = object.finalizers().to_vec();
-    rest.retain(|finalizer| finalizer != FINALIZER);
-    let patch = json!({"metadata": {"uid": object.metadata.uid, "resourceVersion": object.metadata.resource_version, "finalizers": rest}});
-    api.patch(&key.name, &parameters, &Patch::Merge(patch))
-        .await?;
-    tracing::warn!(object = %key, "released unread; what it has at the backend was left as it is");
-    scope::tell(context, &key.namespace, &kind.kind, scope::LEFT);
+    if context.unreadable.has(&kind.kind, key) {
+        finalizer::release_unread(&api, &object).await?;
+        tracing::warn!(object = %key, "released unread; what it has at the backend was left as it is");
+        scope::tell(context, &key.namespace, &kind.kind, scope::LEFT);
+    }
     Ok(())
 }

@@ -14,12 +14,12 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::api::{FINALIZER, ScimConnection, ScimGroup, ScimUser};
+use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::{connection, group, readable, scope, user};
+use crate::controller::{connection, finalizer, group, readable, scope, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -234,7 +234,7 @@ fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
 }
 
 fn lost_our_finalizer(object: &impl ResourceExt, known: bool) -> u64 {
-    u64::from(known && !object.finalizers().iter().any(|f| f == FINALIZER))
+    u64::from(known && !finalizer::is_bound(object))
 }
 
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {
@@ -412,7 +412,7 @@ async fn recounts(
             keys.insert(key);
         }
         for key in keys {
-            let _ = wake.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+            let _ = wake.unbounded_send(key.reference());
         }
     }
 }

@@ -201,7 +201,7 @@ async fn follow<K>(
             hold(&key);
         }
         if changed {
-            let _ = wake.unbounded_send(ObjectRef::new(&key.name).within(&key.namespace));
+            let _ = wake.unbounded_send(key.reference());
         }
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::object::HasStatus;
 use kube::{Client, ResourceExt};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::controller::finalizer::Declared;
+use crate::domain::conditions::{Verdict, merge};
 
 /// What became of a status that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +130,29 @@ pub async fn patch<K: Declared, S: Serialize>(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Writes the conditions of an object that cannot be read, where they say something else than before.
+///
+/// # Errors
+/// When the API server does not take them.
+pub async fn patch_conditions(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    verdicts: Vec<Verdict>,
+) -> Result<(), kube::Error> {
+    let before = object.data["status"]["conditions"].clone();
+    let before: Vec<Condition> = serde_json::from_value(before).unwrap_or_default();
+    let now = Time(jiff::Timestamp::now());
+    let next = merge(&before, verdicts, object.metadata.generation, &now);
+    if next == before {
+        return Ok(());
+    }
+    let body = json!({"metadata": {"uid": object.uid()}, "status": {"conditions": next}});
+    let parameters = PatchParams::default();
+    api.patch_status(&object.name_any(), &parameters, &Patch::Merge(body))
+        .await
+        .map(drop)
 }
 
 /// All of `next`, and null for what `before` has and `next` has not: a merge patch (RFC 7396) leaves

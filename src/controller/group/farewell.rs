@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
-use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::failures;
 use crate::controller::finalizer::{self, Word};
 use crate::controller::group::side::Listed;
@@ -37,16 +35,15 @@ pub async fn exit(
         return Ok(None);
     }
     let ending = scope::of(pass.context, group);
-    let abandoned = group.annotations().get(ANNOTATION_ABANDON);
     // Nobody decided that a group goes whose namespace or kind goes, unless the spec says so.
     let by_default = pass.before.adopted || ending.is_some();
     let retained = group
         .spec
         .deletion_policy
         .map_or(by_default, |policy| policy == GroupDeletionPolicy::Retain);
-    let word = if !group.finalizers().iter().any(|f| f == FINALIZER) {
+    let word = if !finalizer::is_bound(group) {
         return Ok(Some(Action::await_change()));
-    } else if abandoned.is_some_and(|value| value == "true") {
+    } else if finalizer::is_abandoned(group) {
         let why = "released by annotation; the group was left as it is";
         Word::done("Abandoned", why)
     } else if retained && group.spec.deletion_policy.is_none() && ending.is_some() {

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use kube::ResourceExt;
 use kube::core::SelectorExt;
-use kube::runtime::reflector::ObjectRef;
 
+use crate::api::ScimUser;
 use crate::api::conditions::ConditionType as C;
-use crate::api::{FINALIZER, ScimUser};
+use crate::controller::finalizer;
 use crate::controller::group::Pass;
 use crate::controller::group::index::{named, selector};
 use crate::controller::index::Key;
@@ -43,17 +43,13 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
     };
     let context = pass.context;
     for key in named(pass.group) {
-        let user = context
-            .users
-            .get(&ObjectRef::new(&key.name).within(&key.namespace));
+        let user = context.user(&key);
         let user = user.filter(|user| belongs(pass, connection, user));
         add(key, user.as_deref());
     }
     if let Some(selector) = selector(pass.group) {
         for key in context.index(|index| index.members_of(&connection.key)) {
-            let user = context
-                .users
-                .get(&ObjectRef::new(&key.name).within(&key.namespace));
+            let user = context.user(&key);
             let chosen = user
                 .filter(|user| selector.matches(user.labels()) && belongs(pass, connection, user));
             if let Some(user) = chosen {
@@ -91,8 +87,7 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
 /// Whether a user is one of this connection's, let in by it, and not gone. Whoever is deleted stays a
 /// member until that is carried out: the guard may hold it, and it may be a mistake that is put right.
 fn belongs(pass: &Pass<'_>, connection: &Connection, user: &ScimUser) -> bool {
-    let bound = user.finalizers().iter().any(|f| f == FINALIZER);
-    (user.metadata.deletion_timestamp.is_none() || bound)
+    (user.metadata.deletion_timestamp.is_none() || finalizer::is_bound(user))
         && Key::connection_of(user) == connection.key
         && pass.lets_in(&user.namespace().unwrap_or_default())
 }

@@ -14,7 +14,6 @@ pub mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
@@ -81,10 +80,7 @@ pub async fn reconcile(
         // All groups are woken once it is known which connections there are.
         return Ok(Action::await_change());
     }
-    if !matches!(
-        context.users.wait_until_ready().now_or_never(),
-        Some(Ok(()))
-    ) {
+    if !context.users_are_known() {
         // A selector over half of the users would remove the other half.
         return Ok(Action::requeue(Duration::from_millis(200)));
     }

@@ -1,8 +1,6 @@
 //! What is known of a group at the backend. The mirror answers; a request is made to read members
 //! where they are not known, and to settle a doubt.
 
-use kube::runtime::reflector::ObjectRef;
-
 use crate::controller::group::Pass;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Ready};
@@ -81,8 +79,7 @@ fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
 }
 
 fn recorded_of(pass: &Pass<'_>, key: &Key) -> Option<String> {
-    let reference = ObjectRef::new(&key.name).within(&key.namespace);
-    let group = pass.context.groups.get(&reference)?;
+    let group = pass.context.group(key)?;
     let status = group.status.as_ref()?;
     (status.endpoint_hash == pass.endpoint_hash)
         .then(|| status.id.clone())
