@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use scim_operator::api::ScimUser;
 use scim_operator_harness::wait;
 use serde_json::json;
 use support::company::{Scene, company, company_with, person};
@@ -216,5 +217,32 @@ async fn r13_more_than_may_go_stay_when_their_namespace_goes() -> Result<()> {
         .await?;
     scene.gone(0..9).await?;
     ensure!(scene.archived() == 5, "{} are archived", scene.archived());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r11_a_namespace_waits_for_its_connection_no_longer_than_the_grace() -> Result<()> {
+    let scene = company_with(1, &[("SCOPE_GRACE_SECONDS", "4".into())]).await?;
+    let all = json!({"allowedNamespaces": {"from": "All"}});
+    scene.rig.edit_connection(all).await?;
+    scene.rig.plane.create_namespace("elsewhere").await?;
+    let mut spec = support::person("far@example.com");
+    spec["connectionRef"]["namespace"] = NAMESPACE.into();
+    let far = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+        "metadata": {"name": "far", "namespace": "elsewhere"}, "spec": spec});
+    let apply = ["apply", "-f", "-"];
+    let input = far.to_string();
+    scene.rig.plane.kubectl_with_input(&apply, &input).await?;
+    let users: Api<ScimUser> = Api::namespaced(scene.rig.client.clone(), "elsewhere");
+    wait::wait_for_condition(users.clone(), "far", "Ready", "True", None, DEADLINE).await?;
+    scene.end_namespace().await?;
+    scene.end_secret_and_connection().await?;
+    scene.delete(0..1).await?;
+    scene.gone(0..1).await?;
+    // It works, and would look again in an hour.
+    scene.connection_is_gone().await?;
+    let why = Some("ConnectionNotFound");
+    wait::wait_for_condition(users, "far", "Valid", "False", why, DEADLINE).await?;
+    ensure!(scene.archived() == 1, "nobody leaves by that");
     Ok(())
 }

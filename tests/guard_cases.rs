@@ -353,3 +353,32 @@ async fn r14_while_a_listing_is_cut_short_nobody_goes_and_then_they_do() -> Resu
     ensure!(held.is_none(), "{held:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_what_is_held_stays_held_through_a_dry_run_and_a_restart() -> Result<()> {
+    let mut scene = company(20).await?;
+    scene.delete(0..12).await?;
+    let plan = scene.held(7).await?;
+    scene.archives(5).await?;
+    scene.rig.edit_connection(json!({"mode": "DryRun"})).await?;
+    scene.rig.connection_is("Ready", "True", "DryRun").await?;
+    scene.rig.operator.terminate(DEADLINE).await?;
+    scene.rig.restart().await?;
+    scene.rig.sync("in-dry-run").await?;
+    let still = scene.held(7).await?;
+    ensure!(still.hash == plan.hash);
+    // A window that has passed lets others go, and nobody of these.
+    let short = json!({"mode": "Enforce", "deprovisionGuard": {"window": "1m"}});
+    scene.rig.edit_connection(short).await?;
+    scene
+        .rig
+        .connection_is("Ready", "True", "Connected")
+        .await?;
+    scene.rig.sync("in-force").await?;
+    let still = scene.held(7).await?;
+    ensure!(still.hash == plan.hash && scene.archived() == 5);
+    scene.approve(&plan.hash).await?;
+    scene.gone(0..12).await?;
+    ensure!(scene.archived() == 12);
+    Ok(())
+}

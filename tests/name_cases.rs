@@ -137,6 +137,60 @@ async fn r27_a_chain_of_renames_needs_no_name_aside() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r27_nobody_steps_aside_for_one_who_does_not_move() -> Result<()> {
+    let scene = company(2).await?;
+    let ids = [scene.id_of("user-000")?, scene.id_of("user-001")?];
+    let mark = scene.proxy.mark();
+    let spec = json!({"suspend": true, "userName": address("user-000")});
+    scene.rig.edit(&person(1), spec).await?;
+    scene
+        .rig
+        .user_is(&person(1), "Ready", "False", "Suspended")
+        .await?;
+    scene.rename(&person(0), &person(1)).await?;
+    scene
+        .rig
+        .user_is(&person(0), "Ready", "False", "Conflict")
+        .await?;
+    ensure!([scene.id_of("user-000")?, scene.id_of("user-001")?] == ids);
+    let tried = scene.proxy.since(mark);
+    let aside = |r: &&std::sync::Arc<scim_operator_harness::proxy::Recorded>| {
+        String::from_utf8_lossy(r.request_bytes()).contains(".renaming-")
+    };
+    ensure!(
+        tried.iter().find(aside).is_none(),
+        "a login was broken for nothing"
+    );
+    // Once the other moves, both do.
+    scene
+        .rig
+        .edit(&person(1), json!({"suspend": false}))
+        .await?;
+    scene.rig.settled(&person(1)).await?;
+    scene.rig.settled(&person(0)).await?;
+    ensure!([scene.id_of("user-001")?, scene.id_of("user-000")?] == ids);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r27_whoever_steps_aside_and_leaves_is_archived_by_the_same_pass() -> Result<()> {
+    let scene = company(2).await?;
+    let leaver = scene.id_of("user-000")?;
+    let aside = Matcher::new(Method::PATCH, "/Users").containing(".renaming-");
+    let mut held = scene.proxy.hold_reply_after_commit(aside);
+    scene.rename(&person(1), &person(0)).await?;
+    let spec = json!({"userName": address("user-001"), "active": false});
+    scene.rig.edit(&person(0), spec).await?;
+    held.committed().await?;
+    let account = scene.simulator.user(&leaver).unwrap_or_default();
+    ensure!(account["active"] == false, "{account}");
+    held.release();
+    scene.rig.settled(&person(0)).await?;
+    scene.rig.settled(&person(1)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r28_of_two_claims_the_older_wins_and_the_younger_touches_nothing() -> Result<()> {
     let scene = company(1).await?;
     let account = scene.id_of("user-000")?;

@@ -7,7 +7,7 @@ mod support;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use reqwest::Method;
 use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::wait;
@@ -184,6 +184,15 @@ async fn r25_a_connection_that_hangs_keeps_nobody_else_waiting() -> Result<()> {
         .declare("new", support::person("new@example.com"))
         .await?;
     scene.rig.settled("new").await?;
+    // Whoever stands in line and is abandoned does not wait for a slot.
+    let abandon = json!({"metadata": {"annotations": {"scim-operator.io/abandon": "true"}}});
+    let users = scene.rig.users();
+    let patch = Patch::Merge(&abandon);
+    for number in [3, 258] {
+        let name = format!("hang-{number}");
+        users.patch(&name, &PatchParams::default(), &patch).await?;
+        scene.rig.delete(&name).await?;
+    }
     hang.release();
     for number in [0, 130, 259] {
         scene.rig.settled(&format!("hang-{number}")).await?;
@@ -222,5 +231,32 @@ async fn r26_one_person_who_fails_for_ever_opens_nothing_and_delays_nobody() -> 
     scene.proxy.clear_faults();
     scene.rig.settled("poison").await?;
     ensure!(scene.simulator.user_by_name("poison@example.com").is_some());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r18_a_deletion_that_works_ends_a_trial() -> Result<()> {
+    let scene = company(12).await?;
+    let renamings = Matcher::new(Method::PATCH, "/Users").containing("Looms");
+    scene.proxy.reply_always(renamings, Canned::error(503)?);
+    scene.edit_all(12, "Looms").await?;
+    scene
+        .rig
+        .connection_is("Reachable", "False", "CircuitOpen")
+        .await?;
+    // Five in a row, and then everybody is taken away but one who can be archived.
+    for number in 1..12 {
+        scene
+            .rig
+            .edit(&person(number), json!({"suspend": true}))
+            .await?;
+    }
+    scene.delete(0..1).await?;
+    scene.gone(0..1).await?;
+    ensure!(scene.archived() == 1);
+    scene
+        .rig
+        .connection_is("Ready", "True", "Connected")
+        .await?;
     Ok(())
 }

@@ -175,6 +175,34 @@ async fn r15_an_object_that_cannot_be_read_says_so_and_stops_nobody() -> Result<
     ensure!(wrote == ["PATCH", "POST"], "{wrote:?}");
     let log = scene.rig.operator.log();
     ensure!(!log.contains("another version\""), "a value was logged");
+    // Nobody knows what to do with one that is deleted, until a person says so.
+    let kubectl = async |words: &[&str]| {
+        let name = person(1);
+        let all = [words, &["scimuser", &*name, "--namespace", NAMESPACE]].concat();
+        scene.rig.plane.kubectl(&all).await
+    };
+    kubectl(&["delete", "--wait=false"]).await?;
+    ensure!(
+        kubectl(&["get", "--output=name"])
+            .await?
+            .contains(&person(1))
+    );
+    let abandon = "scim-operator.io/abandon=true";
+    let annotate = [
+        "annotate",
+        "scimuser",
+        &person(1),
+        abandon,
+        "--namespace",
+        NAMESPACE,
+    ];
+    scene.rig.plane.kubectl(&annotate).await?;
+    wait::eventually("it to be let go", DEADLINE, async || {
+        let there = kubectl(&["get", "--output=name", "--ignore-not-found"]).await?;
+        Ok(there.trim().is_empty().then_some(()))
+    })
+    .await?;
+    ensure!(scene.archived() == 0);
     Ok(())
 }
 

@@ -24,7 +24,6 @@ use crate::controller::live::{Connection, Phase, Ready, Woken};
 use crate::controller::memory::Memory;
 use crate::controller::status::Wrote;
 use crate::controller::trouble::{LONGEST_WAIT, Trouble, circuit_open, pause, trouble};
-use crate::domain::circuit::FORGOTTEN;
 use crate::domain::conditions::Verdict;
 use crate::domain::names;
 use crate::domain::profile::Profile;
@@ -241,8 +240,8 @@ fn goes_on(
         wait = wait.min(at.saturating_duration_since(Instant::now()));
     }
     if on_trial {
-        // When nobody is left to try, that is over as well.
-        wait = wait.min(FORGOTTEN + Duration::from_secs(1));
+        // The one may have nothing to write: then it is another's turn, until nobody is left to try.
+        wait = wait.min(pause(connection.opened(), Reason::CircuitOpen));
     }
     wait.max(Duration::from_millis(200))
 }

@@ -12,7 +12,7 @@ const ON_TRIAL: usize = 1;
 /// Within so long.
 pub const WITHIN: Duration = Duration::from_secs(10);
 /// When nothing failed for so long, a trial is over.
-pub const FORGOTTEN: Duration = Duration::from_secs(120);
+const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// The failures in a row. Times are since any fixed moment, by a clock that only goes forward.
 #[derive(Debug, Default)]
