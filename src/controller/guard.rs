@@ -43,12 +43,7 @@ pub fn ask(
     action: Deprovisioning,
     scope: Scope,
 ) -> Answer {
-    let case = Case {
-        namespace: pass.key.namespace.clone(),
-        name: pass.key.name.clone(),
-        uid: pass.uid.clone(),
-        action,
-    };
+    let case = case(&pass.key, &pass.uid, action);
     let answer = connection.guard().ask(&case, scope);
     if matches!(answer, Answer::Wait | Answer::Halted) {
         pass.context.wake_connection(&connection.key);
@@ -58,8 +53,23 @@ pub fn ask(
 
 /// The person of this pass is deprovisioned, or is to stay.
 pub fn done(pass: &Pass<'_>, connection: &Connection) {
-    if connection.guard().withdraw(&pass.uid) {
+    if withdraw(connection, &pass.key, &pass.uid) {
         pass.context.recount(&connection.key);
+    }
+}
+
+/// Nobody asks for this one any more; true when that changes what is written down.
+pub fn withdraw(connection: &Connection, user: &Key, uid: &str) -> bool {
+    let case = case(user, uid, Deprovisioning::Archive);
+    connection.guard().withdraw(&case)
+}
+
+fn case(user: &Key, uid: &str, action: Deprovisioning) -> Case {
+    Case {
+        namespace: user.namespace.clone(),
+        name: user.name.clone(),
+        uid: uid.to_owned(),
+        action,
     }
 }
 

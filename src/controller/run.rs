@@ -19,7 +19,7 @@ use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::{connection, finalizer, group, readable, scope, user};
+use crate::controller::{connection, finalizer, group, guard, readable, scope, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -263,7 +263,7 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             let key = Key::of(user);
             let connection = Key::connection_of(user);
             if let Some(connection) = context.connection(&connection) {
-                connection.guard().withdraw(&user.uid().unwrap_or_default());
+                guard::withdraw(&connection, &key, &user.uid().unwrap_or_default());
                 connection.user_slots.leave(&key);
                 connection.note(&key, None);
                 // A connection that is going may have waited for this one. Also where nothing was noted of

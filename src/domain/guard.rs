@@ -2,33 +2,21 @@
 //! what exceeds it is held as one plan that a person approves by its hash, or does not.
 //!
 //! Guarantees: nothing is granted before what it spends, and to whom, is written down
-//! ([`Guard::persisted`]), so that a crash neither spends twice nor forgets an approval; an approval releases exactly the plan whose hash it names. Time is passed
-//! in, as seconds since 1970: the window has to survive a restart, which no monotonic clock does.
+//! ([`Guard::persisted`]), so that a crash neither spends twice nor forgets an approval; an approval
+//! releases exactly the plan whose hash it names; who was let go and could not go yet keeps the place
+//! that he took. Time is passed in, as seconds since 1970: the window has to survive a restart, which no
+//! monotonic clock does.
+
+mod case;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::names;
-
-/// What is done to an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Deprovisioning {
-    /// `active: false`.
-    Archive,
-    /// SCIM DELETE.
-    Delete,
-}
-
-/// What is deleted along with a person's resource. A namespace or a kind that ends is nobody leaving.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// Nothing.
-    #[default]
-    Alone,
-    /// The namespace: counted and held as others are.
-    Namespace,
-    /// The kind itself: always held.
-    Kind,
-}
+pub use case::{Case, Deprovisioning, Scope};
+use case::{hash, is_approved, line};
+use window::Window;
+pub use window::{BUCKETS, Limit};
 
 /// Whether what is known of the backend is to be relied on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,48 +29,6 @@ pub enum Halt {
     /// It may be another backend: nobody goes, whatever was granted.
     Stop,
 }
-
-/// One person who would be deprovisioned.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Case {
-    /// The resource's namespace.
-    pub namespace: String,
-    /// The resource's name.
-    pub name: String,
-    /// The resource's uid: one made anew under the same name is another person.
-    pub uid: String,
-    /// What is done.
-    pub action: Deprovisioning,
-}
-
-/// How many may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// Share of the provisioned users, in percent.
-    pub max_percent: u32,
-    /// So many in any case.
-    pub minimum: u32,
-    /// Length of the window, in seconds.
-    pub window: u64,
-}
-
-impl Limit {
-    /// How many may go within a window, of so many.
-    pub fn allowance(&self, all: u32) -> u32 {
-        let share = u64::from(all) * u64::from(self.max_percent) / 100;
-        self.minimum.max(u32::try_from(share).unwrap_or(u32::MAX))
-    }
-
-    /// How exactly the time of a deprovisioning is kept: a sixtieth of the window.
-    fn bucket(&self) -> i64 {
-        i64::try_from(self.window.div_ceil(60))
-            .unwrap_or(i64::MAX)
-            .max(1)
-    }
-}
-
-/// The most entries that [`Guard::spent`] has; a window made longer merges the oldest.
-pub const BUCKETS: usize = 62;
 
 /// What the guard says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +88,8 @@ struct Entry {
     told: bool,
     /// Held by [`Halt::Hold`] alone.
     by_halt: bool,
+    /// Let go by a person, whatever the window says.
+    approved: bool,
 }
 
 /// A plan that was held before a restart, and that those who ask again have not made whole yet.
@@ -154,7 +102,7 @@ struct Resuming {
 /// The guard of one connection.
 #[derive(Debug, Default)]
 pub struct Guard {
-    spent: BTreeMap<i64, u32>,
+    spent: Window,
     cases: HashMap<String, Entry>,
     approved: Option<String>,
     resuming: Option<Resuming>,
@@ -173,7 +121,7 @@ impl Guard {
             approved,
             under_way,
         } = remembered;
-        self.spent = spent;
+        self.spent = Window::of(spent);
         self.under_way = under_way;
         self.approved = approved;
         self.resuming = held.map(|hash| Resuming { hash, until: None });
@@ -216,7 +164,7 @@ impl Guard {
         self.under_way.clear();
         for entry in self.cases.values_mut() {
             if entry.state != State::Held {
-                (entry.state, entry.told) = (State::Waiting, false);
+                (entry.state, entry.told, entry.approved) = (State::Waiting, false, false);
             }
         }
     }
@@ -226,7 +174,8 @@ impl Guard {
         let known = self.cases.get(&case.uid);
         if known.is_none_or(|entry| entry.case != *case) {
             // Spent, and written down, before a restart.
-            let granted = self.under_way.remove(&hash(case));
+            let approved = self.under_way.remove(&hash(case, true));
+            let granted = self.under_way.remove(&hash(case, false)) || approved;
             let entry = Entry {
                 case: case.clone(),
                 scope,
@@ -237,6 +186,7 @@ impl Guard {
                 },
                 told: granted,
                 by_halt: false,
+                approved,
             };
             self.cases.insert(case.uid.clone(), entry);
         }
@@ -261,14 +211,22 @@ impl Guard {
     /// Decides on those who wait: granted as far as the window allows, else held. While their kind
     /// itself is being deleted, everybody is held.
     pub fn decide(&mut self, limit: Limit, provisioned: u32, now: i64, kind_ends: bool) {
-        self.roll(limit, now);
+        self.spent.roll(limit, now);
         if self.halt == Halt::Stop {
             return;
         }
-        let spent: u32 = self.spent.values().sum();
+        // Who was let go in an earlier window and has not gone will go in this one: an outage must not
+        // gather a window's worth for each hour that it lasts.
+        let let_go = |entry: &&Entry| entry.is_let_go() && !entry.approved;
+        let late = self.cases.values().filter(let_go).count();
+        let late = u32::try_from(late).unwrap_or(u32::MAX);
+        self.spent.spend_at_least(late, limit, now);
+        let spent = self.spent.total();
         // Who went within the window was provisioned when it began: the share is one of all. Who is
         // under way is provisioned still.
-        let under_way = u32::try_from(self.under_way().count()).unwrap_or(u32::MAX);
+        let by_hash = self.under_way.iter().filter(|hash| !is_approved(hash));
+        let under_way = u32::try_from(by_hash.count()).unwrap_or(u32::MAX);
+        let under_way = under_way.saturating_add(late);
         let gone = spent.saturating_sub(under_way);
         let allowance = limit.allowance(provisioned.saturating_add(gone));
         let mut left = allowance.saturating_sub(spent);
@@ -288,9 +246,7 @@ impl Guard {
             }
             if left > 0 && entry.scope != Scope::Kind {
                 left -= 1;
-                let at = now.div_euclid(limit.bucket()).saturating_add(1);
-                let at = at.saturating_mul(limit.bucket());
-                *self.spent.entry(at).or_default() += 1;
+                self.spent.spend(1, limit, now);
                 entry.state = State::Reserved;
             } else {
                 entry.state = State::Held;
@@ -301,24 +257,6 @@ impl Guard {
         let plan = self.plan().map(|plan| plan.hash);
         self.resuming
             .take_if(|resuming| plan.as_ref() == Some(&resuming.hash));
-    }
-
-    /// Forgets what has left the window; an entry of the future, after a clock was set back, counts as
-    /// one of now.
-    fn roll(&mut self, limit: Limit, now: i64) {
-        let oldest = now.saturating_sub(i64::try_from(limit.window).unwrap_or(i64::MAX));
-        let latest = now.saturating_add(limit.bucket());
-        for (at, count) in std::mem::take(&mut self.spent) {
-            if at > oldest {
-                *self.spent.entry(at.min(latest)).or_default() += count;
-            }
-        }
-        while self.spent.len() > BUCKETS
-            && let Some((_, count)) = self.spent.pop_first()
-            && let Some(mut next) = self.spent.first_entry()
-        {
-            *next.get_mut() += count;
-        }
     }
 
     /// Whether a plan of before a restart is not whole yet; a window later it never will be, because
@@ -335,13 +273,11 @@ impl Guard {
         now < until
     }
 
-    /// Who was let go and is not known to have gone, each as a hash, for status.
+    /// Who was let go and is not known to have gone, each as a hash, for status; those whom a person let go
+    /// are marked, since they spend nothing.
     pub fn under_way(&self) -> impl Iterator<Item = String> {
-        let here = self
-            .cases
-            .values()
-            .filter(|entry| matches!(entry.state, State::Reserved | State::Granted));
-        let here = here.map(|entry| hash(&entry.case));
+        let here = self.cases.values().filter(|entry| entry.is_let_go());
+        let here = here.map(|entry| hash(&entry.case, entry.approved));
         here.chain(self.under_way.iter().cloned())
     }
 
@@ -361,9 +297,20 @@ impl Guard {
 
     /// Somebody is deprovisioned, or is not to be any more. True when what was written down of it is so
     /// no more.
-    pub fn withdraw(&mut self, uid: &str) -> bool {
-        let gone = self.cases.remove(uid);
-        gone.is_some_and(|entry| entry.state != State::Waiting)
+    pub fn withdraw(&mut self, case: &Case) -> bool {
+        // What was granted before a restart, whatever was to be done, is over as well.
+        let mut written_down = false;
+        for action in [Deprovisioning::Archive, Deprovisioning::Delete] {
+            let case = Case {
+                action,
+                ..case.clone()
+            };
+            for approved in [true, false] {
+                written_down |= self.under_way.remove(&hash(&case, approved));
+            }
+        }
+        let gone = self.cases.remove(&case.uid);
+        written_down || gone.is_some_and(|entry| entry.state != State::Waiting)
     }
 
     /// Forgets whoever is there no more.
@@ -373,7 +320,7 @@ impl Guard {
 
     /// When how many went, oldest first, for status.
     pub fn spent(&self) -> impl Iterator<Item = (i64, u32)> {
-        self.spent.iter().map(|(at, count)| (*at, *count))
+        self.spent.iter()
     }
 
     /// The hash of the plan that was approved last, for status.
@@ -449,24 +396,17 @@ impl Guard {
         for entry in self.cases.values_mut().filter(held) {
             // As whoever the window lets go: not before it is written down.
             (entry.state, entry.told, entry.by_halt) = (State::Reserved, false, false);
+            entry.approved = true;
             released += 1;
         }
         released
     }
 }
 
-fn hash(case: &Case) -> String {
-    names::short_hash(&line(case))
-}
-
-fn line(case: &Case) -> String {
-    let Case {
-        namespace,
-        name,
-        uid,
-        action,
-    } = case;
-    format!("{action:?} {namespace}/{name} {uid}")
+impl Entry {
+    fn is_let_go(&self) -> bool {
+        matches!(self.state, State::Reserved | State::Granted)
+    }
 }
 
 #[cfg(test)]

@@ -70,8 +70,9 @@ struct Timeline {
     approved_written: BTreeSet<u8>,
     /// Approvals of which everybody has gone, or stays.
     used: BTreeSet<Option<String>>,
-    /// When who went without approval.
-    went: Vec<i64>,
+    /// When who went last without approval. Whoever comes back and goes again after a crash may do so by
+    /// the grant of before, which nobody wrote down as used: that is one person all the same.
+    went: BTreeMap<u8, i64>,
 }
 
 impl Timeline {
@@ -138,10 +139,17 @@ impl Timeline {
     /// One who was released is gone, or stays.
     fn settled(&mut self, number: u8) -> bool {
         let was = self.approved.remove(&number);
-        if was && self.approved.is_empty() {
-            self.used.insert(self.annotation.clone());
+        if was {
+            self.used_up();
         }
         was
+    }
+
+    /// Whoever was released and asks no more is gone, though a crash may have kept that from being noted.
+    fn used_up(&mut self) {
+        if self.approved.is_disjoint(&self.asking) {
+            self.used.insert(self.annotation.clone());
+        }
     }
 
     fn restart(&mut self) -> Result<(), TestCaseError> {
@@ -149,6 +157,7 @@ impl Timeline {
         self.guard.restore(self.written.clone());
         // An approval that was not written down is given again by the annotation that is there still.
         self.approved = self.approved_written.clone();
+        self.used_up();
         Ok(())
     }
 
@@ -158,16 +167,16 @@ impl Timeline {
                 continue;
             }
             self.asking.remove(&number);
-            self.guard.withdraw(&case(number).uid);
+            self.guard.withdraw(&case(number));
             if !self.settled(number) {
-                self.went.push(self.now);
+                self.went.insert(number, self.now);
             }
         }
         let window = i64::try_from(self.limit.window).unwrap();
         let within = self
             .went
             .iter()
-            .filter(|at| **at > self.now - window)
+            .filter(|(_, at)| **at > self.now - window)
             .count();
         // Who was granted may take a while to go; the window is of grants.
         prop_assert!(
@@ -190,7 +199,7 @@ proptest! {
         let limit = Limit { max_percent: 0, minimum, window: 3600 };
         let mut timeline = Timeline {
             guard: Guard::default(), limit, now: 1_000_000, annotation: None, written: Remembered::default(),
-            shown: None, asking: BTreeSet::new(), approved: BTreeSet::new(), approved_written: BTreeSet::new(), used: BTreeSet::new(), went: Vec::new(),
+            shown: None, asking: BTreeSet::new(), approved: BTreeSet::new(), approved_written: BTreeSet::new(), used: BTreeSet::new(), went: BTreeMap::new(),
         };
         for event in events {
             match event {
@@ -201,7 +210,7 @@ proptest! {
                 Event::Stay(number) => {
                     timeline.asking.remove(&number);
                     timeline.settled(number);
-                    timeline.guard.withdraw(&case(number).uid);
+                    timeline.guard.withdraw(&case(number));
                 }
                 Event::Approve => timeline.annotation.clone_from(&timeline.shown),
                 Event::Misapprove => timeline.annotation = Some("something else".into()),

@@ -61,7 +61,7 @@ fn sixty_of_a_hundred_are_held_but_for_what_the_window_allows() {
     let mut guard = Guard::default();
     assert_eq!(round(&mut guard, 0..6, 100, 1_000_000), 6);
     (0..6).for_each(|number| {
-        guard.withdraw(&format!("uid-{number}"));
+        guard.withdraw(&case(number));
     });
     assert_eq!(
         round(&mut guard, 6..60, 94, 1_000_001),
@@ -161,7 +161,7 @@ fn an_approval_releases_its_own_plan_and_no_other() {
 fn whoever_stays_after_all_is_in_no_plan() {
     let mut guard = Guard::default();
     round(&mut guard, 0..60, 100, 1_000_000);
-    guard.withdraw("uid-59");
+    guard.withdraw(&case(59));
     assert_eq!(guard.plan().unwrap().count, 49);
     let delete = Case {
         action: Deprovisioning::Delete,
@@ -174,7 +174,7 @@ fn whoever_stays_after_all_is_in_no_plan() {
     );
     assert_eq!(guard.plan().unwrap().count, 48);
     (0..60).for_each(|number| {
-        guard.withdraw(&format!("uid-{number}"));
+        guard.withdraw(&case(number));
     });
     assert_eq!(guard.plan(), None);
 }
@@ -232,7 +232,7 @@ fn an_approval_works_once_and_is_remembered() {
     let hash = guard.plan().map(|plan| plan.hash);
     assert_eq!(guard.approve(hash.as_deref()), 3);
     (0..3).for_each(|number| {
-        guard.withdraw(&format!("uid-{number}"));
+        guard.withdraw(&case(number));
     });
     let mut again = Guard::default();
     again.restore(remembered(&guard, None));
@@ -335,7 +335,7 @@ fn a_plan_that_can_never_be_whole_again_after_a_restart_holds_up_nobody_for_long
     round(&mut guard, 0..12, 0, 1_000_000);
     let held = guard.plan().map(|plan| plan.hash);
     (0..5).for_each(|number| {
-        guard.withdraw(&format!("uid-{number}"));
+        guard.withdraw(&case(number));
     });
     let mut again = Guard::default();
     again.restore(remembered(&guard, held.clone()));
@@ -354,8 +354,8 @@ fn a_crash_after_the_grant_was_written_down_spends_it_once() {
     let mut guard = Guard::default();
     assert_eq!(round(&mut guard, 0..10, 100, 1_000_000), 10);
     // Three went; of one of them nobody wrote down any more that he did.
-    guard.withdraw("uid-0");
-    guard.withdraw("uid-1");
+    guard.withdraw(&case(0));
+    guard.withdraw(&case(1));
     let written_down = remembered(&guard, None);
     let mut again = Guard::default();
     again.restore(written_down);
@@ -382,7 +382,7 @@ fn a_crash_after_the_grant_was_written_down_spends_it_once() {
     assert_eq!(again.under_way().count(), 8);
     again.everybody_asked();
     assert_eq!(again.under_way().count(), 7, "number 2 had gone");
-    again.withdraw("uid-3");
+    again.withdraw(&case(3));
     assert_eq!(again.ask(&case(3), Scope::Alone), Answer::Wait, "once");
 }
 
@@ -400,7 +400,7 @@ fn a_crash_in_the_middle_of_an_approved_plan_keeps_nobody_of_it() {
     let unwritten = remembered(&Guard::default(), Some(hash.clone()));
     guard.persisted();
     assert_eq!(guard.ask(&case(59), Scope::Alone), Answer::Go);
-    guard.withdraw("uid-59");
+    guard.withdraw(&case(59));
 
     let mut again = Guard::default();
     again.restore(remembered(&guard, None));
@@ -463,4 +463,29 @@ fn a_plan_that_somebody_joined_over_a_restart_is_approved_as_it_is_now() {
     assert_eq!(plan.count, 52);
     assert_eq!(again.approve(held.as_deref()), 0, "the plan of before");
     assert_eq!(again.approve(Some(&plan.hash)), 52);
+}
+
+#[test]
+fn an_outage_gathers_no_windows_worth_for_each_hour_that_it_lasts() {
+    let mut guard = Guard::default();
+    assert_eq!(round(&mut guard, 0..5, 0, 1_000_000), 5);
+    // None of them could go.
+    assert_eq!(round(&mut guard, 5..10, 0, 1_004_000), 0, "hours later");
+    (0..5).for_each(|number| {
+        guard.withdraw(&case(number));
+    });
+    assert_eq!(
+        round(&mut guard, 10..15, 0, 1_004_001),
+        0,
+        "the five went in this window"
+    );
+    assert_eq!(round(&mut guard, 15..20, 0, 1_009_000), 5, "the next");
+    // Whom a person let go spends nothing.
+    let hash = guard.plan().unwrap().hash;
+    assert_eq!(guard.approve(Some(&hash)), 10);
+    guard.persisted();
+    let mut again = Guard::default();
+    again.restore(remembered(&guard, None));
+    assert_eq!(round(&mut again, 5..15, 0, 1_014_000), 10);
+    assert_eq!(again.spent().count(), 0);
 }
