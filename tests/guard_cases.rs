@@ -367,9 +367,9 @@ async fn r14_what_is_held_stays_held_through_a_dry_run_and_a_restart() -> Result
     scene.rig.sync("in-dry-run").await?;
     let still = scene.held(7).await?;
     ensure!(still.hash == plan.hash);
-    // A window that has passed lets others go, and nobody of these.
-    let short = json!({"mode": "Enforce", "deprovisionGuard": {"window": "1m"}});
-    scene.rig.edit_connection(short).await?;
+    // Room for more lets others go, and nobody of these.
+    let room = json!({"mode": "Enforce", "deprovisionGuard": {"minimum": 9}});
+    scene.rig.edit_connection(room).await?;
     scene
         .rig
         .connection_is("Ready", "True", "Connected")
@@ -381,4 +381,33 @@ async fn r14_what_is_held_stays_held_through_a_dry_run_and_a_restart() -> Result
     scene.gone(0..12).await?;
     ensure!(scene.archived() == 12);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r14_who_is_held_is_a_member_still_of_the_groups_that_select_them() -> Result<()> {
+    let scene = company(20).await?;
+    let labels = json!({"team": "engines"});
+    for number in 0..20 {
+        scene.rig.label(&person(number), labels.clone()).await?;
+    }
+    let group = json!({"displayName": "Engines", "memberSelector": {"matchLabels": labels}});
+    scene.rig.declare_group("engines", group).await?;
+    let members = async |count: usize| {
+        wait::eventually("so many members", DEADLINE, async || {
+            let groups = scene.simulator.groups();
+            let members = groups.first().and_then(|group| group["members"].as_array());
+            Ok((members.map(Vec::len) == Some(count)).then_some(()))
+        })
+        .await
+    };
+    members(20).await?;
+    scene.delete(0..12).await?;
+    let plan = scene.held(7).await?;
+    scene.archives(5).await?;
+    members(15).await?;
+    scene.rig.group_looked_at("engines", "held").await?;
+    members(15).await?;
+    scene.approve(&plan.hash).await?;
+    scene.gone(0..12).await?;
+    members(8).await
 }

@@ -7,7 +7,8 @@ mod support;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use reqwest::Method;
 use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::wait;
@@ -150,7 +151,7 @@ async fn r25_a_connection_that_hangs_keeps_nobody_else_waiting() -> Result<()> {
     // A connection that works, and then does not: its users hold what they may, and wait.
     let spec = json!({
         "endpoint": scene.proxy.url(), "insecure": true, "tokenSecretRef": {"name": "scim"}, "ownerId": "other",
-        "limits": {"requestsPerSecond": 2000, "maxInFlight": 8}, "sync": {"interval": "1h"}
+        "limits": {"requestsPerSecond": 2000, "maxInFlight": 2}, "sync": {"interval": "1h"}
     });
     let object = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection", "metadata": {"name": "other"}, "spec": spec});
     scene
@@ -167,16 +168,28 @@ async fn r25_a_connection_that_hangs_keeps_nobody_else_waiting() -> Result<()> {
         DEADLINE,
     );
     scene.rig.told(ready.await)?;
-    let mut hang = scene
-        .proxy
-        .hold_reply_after_commit(Matcher::new(Method::POST, "/Users").containing("hang-"));
-    for number in 0..260 {
-        let name = format!("hang-{number}");
+    let names: Vec<String> = (0..260).map(|number| format!("hang-{number}")).collect();
+    for name in &names {
         let mut spec = support::person(&format!("{name}@example.com"));
         spec["connectionRef"]["name"] = "other".into();
-        scene.rig.declare(&name, spec).await?;
+        scene.rig.declare(name, spec).await?;
     }
-    hang.committed().await?;
+    for name in &names {
+        scene.rig.settled(name).await?;
+    }
+    // As many as the connection asks at once hang, so that its passes wait, and others for those.
+    let patch = Matcher::new(Method::PATCH, "/Users/").containing("Hanging");
+    let hold = || scene.proxy.hold_reply_after_commit(patch.clone());
+    let mut hangs = [hold(), hold()];
+    for name in &names {
+        scene
+            .rig
+            .edit(name, json!({"name": {"givenName": "Hanging"}}))
+            .await?;
+    }
+    for hang in &mut hangs {
+        hang.committed().await?;
+    }
     scene.edit_all(5, "Looms").await?;
     scene.all_settled(5).await?;
     scene
@@ -187,15 +200,26 @@ async fn r25_a_connection_that_hangs_keeps_nobody_else_waiting() -> Result<()> {
     // Whoever stands in line and is abandoned does not wait for a slot.
     let abandon = json!({"metadata": {"annotations": {"scim-operator.io/abandon": "true"}}});
     let users = scene.rig.users();
-    let patch = Patch::Merge(&abandon);
-    for number in [3, 258] {
-        let name = format!("hang-{number}");
-        users.patch(&name, &PatchParams::default(), &patch).await?;
-        scene.rig.delete(&name).await?;
+    for name in &names {
+        let patch = Patch::Merge(&abandon);
+        users.patch(name, &PatchParams::default(), &patch).await?;
+        users.delete(name, &DeleteParams::default()).await?;
     }
-    hang.release();
-    for number in [0, 130, 259] {
-        scene.rig.settled(&format!("hang-{number}")).await?;
+    wait::eventually(
+        "whoever stands in line to be let go",
+        DEADLINE,
+        async || {
+            let left = users.list_metadata(&ListParams::default()).await?;
+            let of = |name: &str| name.starts_with("hang-");
+            let left = left.items.iter().filter(|user| of(&user.name_any()));
+            Ok((left.count() <= 200).then_some(()))
+        },
+    )
+    .await?;
+    hangs.into_iter().for_each(|hang| hang.release());
+    for name in &names {
+        let gone = wait::wait_for_absence(scene.rig.users(), name, DEADLINE).await;
+        scene.rig.told(gone)?;
     }
     Ok(())
 }

@@ -114,8 +114,10 @@ pub async fn decide(
     guard.keep(is_there);
     let resumed = guard.halt(halt);
     guard.decide(limit(&object.spec), provisioned, seconds, kind_ends);
-    // Without a whole listing, or in DryRun, not everybody asks who would go.
-    if counted && halt == Halt::No && object.spec.mode == Mode::Enforce {
+    // Without a whole listing, or in DryRun, not everybody asks who would go; and when that is over, not
+    // everybody has at once.
+    let everybody_asked = counted && !outcomes.values().any(|o| o.undecided);
+    if everybody_asked && halt == Halt::No && object.spec.mode == Mode::Enforce {
         guard.everybody_asked();
     }
     let released = guard.approve(approval);

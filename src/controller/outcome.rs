@@ -13,7 +13,7 @@ use crate::controller::events::Said;
 use crate::controller::failures;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Outcome, State};
-use crate::controller::report::{Report, archived_before, archived_seen, note, write};
+use crate::controller::report::{Report, archived_before, archived_seen, leaves, note, write};
 use crate::controller::user::Pass;
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 use crate::domain::diff;
@@ -165,6 +165,7 @@ pub async fn applied(
                 State::Failing,
             );
             report.plan = plan;
+            report.outcome.undecided = leaves(pass);
             report.acted = false;
             write(pass, Some(connection), report).await?;
             Ok(Action::await_change())
@@ -354,6 +355,7 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
             archived: is_archived,
             retry_on_listing: stays_archived || stays_active,
             retry_soon: stays_archived || stays_active,
+            undecided: false,
         },
         id: Some(account.id),
         endpoint_hash: pass.endpoint_hash.clone(),

@@ -17,6 +17,8 @@ pub struct Outcome {
     pub retry_on_listing: bool,
     /// The backend keeps an account active, or archived, against what it was told.
     pub retry_soon: bool,
+    /// It is to leave, and whether it may is not decided: its pass did not come so far.
+    pub undecided: bool,
 }
 
 /// The states that are counted.

@@ -9,6 +9,7 @@ use kube::{Resource, ResourceExt};
 use crate::api::ScimUserStatus;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::user::ScimUserSpec;
 use crate::controller::context::MemberChange;
 use crate::controller::events::Said;
 use crate::controller::live::{Connection, Outcome, State};
@@ -46,6 +47,7 @@ impl Report {
                 .map_or_else(|| was_archived(pass), |v| v.status == "True"),
             retry_on_listing: false,
             retry_soon: false,
+            undecided: verdicts.iter().any(|v| v.kind == C::Reconciling) && leaves(pass),
         };
         Self {
             // Kept until the account is found at another backend: a change of the endpoint that was
@@ -121,6 +123,19 @@ impl Report {
     }
 }
 
+/// Whether the account is to be archived or deleted, as far as the resource says.
+pub(super) fn leaves(pass: &Pass<'_>) -> bool {
+    let spec = &pass.user.spec;
+    let deleted = pass.user.metadata.deletion_timestamp.is_some();
+    !spec.suspend && (deleted || !spec.active || expired(spec))
+}
+
+fn expired(spec: &ScimUserSpec) -> bool {
+    valid_until(spec)
+        .and_then(Result::ok)
+        .is_some_and(|until| until <= jiff::Timestamp::now())
+}
+
 fn was_archived(pass: &Pass<'_>) -> bool {
     pass.before
         .conditions
@@ -155,11 +170,7 @@ pub fn archived_seen(pass: &Pass<'_>, connection: &Connection) -> Option<Verdict
         false if !spec.active => {
             Verdict::yes(C::Archived, Reason::Requested, "spec.active is false")
         }
-        false
-            if valid_until(spec)
-                .and_then(Result::ok)
-                .is_some_and(|until| until <= jiff::Timestamp::now()) =>
-        {
+        false if expired(spec) => {
             Verdict::yes(C::Archived, Reason::Expired, "spec.validUntil has passed")
         }
         false => Verdict::yes(
@@ -170,7 +181,8 @@ pub fn archived_seen(pass: &Pass<'_>, connection: &Connection) -> Option<Verdict
     })
 }
 
-pub(super) fn note(pass: &Pass<'_>, connection: &Connection, outcome: Outcome) {
+pub(super) fn note(pass: &Pass<'_>, connection: &Connection, mut outcome: Outcome) {
+    outcome.undecided &= !connection.guard().knows(&pass.uid);
     let new_id = outcome.id.is_some() && connection.id_of(&pass.key) != outcome.id;
     if connection.note(&pass.key, Some(outcome)) {
         pass.context.recount(&connection.key);

@@ -153,6 +153,11 @@ impl Guard {
         self.held_are(|entry| entry.by_halt)
     }
 
+    /// Whether this one has asked.
+    pub fn knows(&self, uid: &str) -> bool {
+        self.cases.contains_key(uid)
+    }
+
     /// Whether this one was let go, and is not known to have gone.
     pub fn lets_go(&self, uid: &str) -> bool {
         let found = self.cases.get(uid);
