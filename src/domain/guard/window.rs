@@ -28,7 +28,7 @@ impl Limit {
     }
 }
 
-/// The most entries that [`Guard::spent`] has; a window made longer merges the oldest.
+/// The most entries that [`super::Guard::spent`] has; a window made longer merges the oldest.
 pub const BUCKETS: usize = 62;
 
 /// When how many were let go, by the bucket's end in seconds since 1970.
