@@ -6,6 +6,7 @@
 //! plane lacks is the controller manager: namespaces are marked as terminating
 //! but never go away, and owner references collect nothing.
 
+pub mod bench;
 pub mod certs;
 mod components;
 pub mod controlplane;
