@@ -3,7 +3,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage clean
+.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage bench clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
@@ -57,6 +57,11 @@ demo: build ## The main job, narrated: control plane, chart, operator, simulator
 outage: build ## Ten minutes of outage with 1,000 users pending: requests during it, recovery after it
 	tests/controlplane/build
 	$(CARGO) run --quiet --locked -p scim-operator-harness --bin outage
+
+bench: ## Floors, the operator beside them, and every target; release build. BENCH_USERS, BENCH_MANY, BENCH_ONLY
+	tests/controlplane/build
+	$(CARGO) build --release --workspace --bins --locked
+	target/release/bench
 
 clean: ## Removes what was built here; the cache of parts stays
 	$(CARGO) clean

@@ -66,8 +66,8 @@ async fn posts(users: usize, concurrency: usize) -> Result<f64> {
             .header("content-type", "application/scim+json")
             .body(body.to_string());
         let answer = request.send().await?;
-        ensure!(answer.status() == 201, "{}", answer.status());
-        answer.bytes().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
+        ensure!(status == 201, "{status}: {text}");
         Ok(())
     })
     .await?;
@@ -82,7 +82,7 @@ fn body(number: usize) -> Value {
         "userName": address, "active": true,
         "name": {"givenName": "Ada", "familyName": "Lovelace"},
         "emails": [{"type": "work", "value": address, "primary": true}],
-        "addresses": [{"type": "work", "country": "GB"}], "preferredLanguage": "en-GB",
+        "addresses": [{"type": "work", "country": "GB"}], "preferredLanguage": "en_gb",
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "Engines", "employeeNumber": "1815"}
     })
 }
