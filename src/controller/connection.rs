@@ -20,7 +20,7 @@ use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::inputs::{inputs, inputs_changed};
 use crate::controller::listing::{list_groups, listing, listing_wait};
-use crate::controller::live::{Connection, Phase, Ready, Woken};
+use crate::controller::live::{Base, Connection, Phase, Ready, Woken};
 use crate::controller::memory::Memory;
 use crate::controller::status::Wrote;
 use crate::controller::trouble::{LONGEST_WAIT, Trouble, circuit_open, pause, trouble};
@@ -397,8 +397,7 @@ async fn bring_up(
         .as_ref()
         .map(|(d, _)| d.capabilities.clone())
         .unwrap_or_default();
-    let ready = Ready {
-        client,
+    let base = Base {
         profile,
         spec: spec.clone(),
         owner_id: names::owner_id(
@@ -416,6 +415,10 @@ async fn bring_up(
             Feature::Disabled => false,
         },
         etag: capabilities.etag,
+    };
+    let ready = Ready {
+        client,
+        base: Arc::new(base),
     };
     if first {
         // How users came out before says nothing of what they ask for now.

@@ -1,6 +1,7 @@
 //! The running side of one ScimConnection: its client, its directory, and whether it can be used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +21,7 @@ use crate::domain::circuit::Circuit;
 use crate::domain::guard::Guard;
 use crate::domain::loss::Loss;
 use crate::domain::profile::Profile;
-use crate::scim::Client;
+use crate::scim::{Client, Lane};
 
 /// Whether users may be worked on.
 #[derive(Clone)]
@@ -34,9 +35,34 @@ pub enum Phase {
 }
 
 /// What a user needs of a connection that works.
+#[derive(Clone)]
 pub struct Ready {
-    /// The client.
+    /// The client, in the lane of whoever uses it.
     pub client: Client,
+    /// All the rest.
+    pub base: Arc<Base>,
+}
+
+impl Ready {
+    /// The same, for a pass whose requests stand in this lane.
+    pub fn in_lane(&self, lane: Lane) -> Self {
+        Self {
+            client: self.client.in_lane(lane),
+            base: Arc::clone(&self.base),
+        }
+    }
+}
+
+impl Deref for Ready {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
+    }
+}
+
+/// What a connection that works was built from, and what it can do.
+pub struct Base {
     /// The profile with the connection's overrides.
     pub profile: Profile,
     /// The spec that all of this was built from.

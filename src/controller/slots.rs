@@ -1,19 +1,52 @@
 //! How many objects of one connection are worked on at once. A connection that hangs holds so many
-//! passes, and no more: others are not kept waiting by it (R25).
+//! passes, and no more: others are not kept waiting by it (R25). What is new finds a slot before what
+//! only drifted, however much of that there is.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::controller::index::Key;
+use crate::scim::Lane;
 
 /// More than any backend is asked at once, and few enough that hundreds of connections fit into memory.
 const MOST: usize = 200;
+/// So many of them at most are taken by what drifted.
+const MOST_DRIFT: usize = 150;
 
 #[derive(Debug, Default)]
 struct State {
     taken: usize,
-    line: VecDeque<Key>,
-    in_line: HashSet<Key>,
+    drift_taken: usize,
+    fresh: VecDeque<Key>,
+    drift: VecDeque<Key>,
+    /// Who stands in which line. Places of those who left, or changed the line, stay and count nothing.
+    in_line: HashMap<Key, Lane>,
+}
+
+impl State {
+    fn room(&self, lane: Lane) -> usize {
+        let all = MOST - self.taken;
+        match lane {
+            Lane::Fresh => all,
+            Lane::Drift => all.min(MOST_DRIFT.saturating_sub(self.drift_taken)),
+        }
+    }
+
+    /// As many of a line as there is room for: one who was woken may be gone, and take no slot.
+    fn leave_line(&mut self, lane: Lane, room: usize, woken: &mut Vec<Key>) {
+        let line = match lane {
+            Lane::Fresh => &mut self.fresh,
+            Lane::Drift => &mut self.drift,
+        };
+        while woken.len() < room
+            && let Some(key) = line.pop_front()
+        {
+            if self.in_line.get(&key) == Some(&lane) {
+                self.in_line.remove(&key);
+                woken.push(key);
+            }
+        }
+    }
 }
 
 /// The slots of one kind at one connection.
@@ -23,29 +56,37 @@ pub struct Slots(Mutex<State>);
 /// One slot; whoever is next in line is woken when it is given back.
 pub struct Slot<'a, W: Fn(Key)> {
     slots: &'a Slots,
+    lane: Lane,
     wake: W,
 }
 
 impl Slots {
     /// A slot for this object; without one the object stands in line, and is woken when its turn comes.
-    pub fn take<W: Fn(Key)>(&self, key: &Key, wake: W) -> Option<Slot<'_, W>> {
+    pub fn take<W: Fn(Key)>(&self, key: &Key, lane: Lane, wake: W) -> Option<Slot<'_, W>> {
         let mut state = self.lock();
-        if state.taken < MOST {
+        if state.room(lane) > 0 {
             state.taken += 1;
-            return Some(Slot { slots: self, wake });
+            state.drift_taken += usize::from(lane == Lane::Drift);
+            // Whoever is served stands in no line.
+            state.in_line.remove(key);
+            return Some(Slot {
+                slots: self,
+                lane,
+                wake,
+            });
         }
-        if state.in_line.insert(key.clone()) {
-            state.line.push_back(key.clone());
+        if state.in_line.insert(key.clone(), lane) != Some(lane) {
+            match lane {
+                Lane::Fresh => state.fresh.push_back(key.clone()),
+                Lane::Drift => state.drift.push_back(key.clone()),
+            }
         }
         None
     }
 
     /// The object is gone: it stands in line no more.
     pub fn leave(&self, key: &Key) {
-        let mut state = self.lock();
-        if state.in_line.remove(key) {
-            state.line.retain(|other| other != key);
-        }
+        self.lock().in_line.remove(key);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -55,17 +96,16 @@ impl Slots {
 
 impl<W: Fn(Key)> Drop for Slot<'_, W> {
     fn drop(&mut self) {
-        let next: Vec<Key> = {
+        let mut next = Vec::new();
+        {
             let mut state = self.slots.lock();
             state.taken -= 1;
-            // As many as there is room for: one who was woken may be gone, and take no slot.
-            let room = (MOST - state.taken).min(state.line.len());
-            let next: Vec<Key> = state.line.drain(..room).collect();
-            next.iter().for_each(|key| {
-                state.in_line.remove(key);
-            });
-            next
-        };
+            state.drift_taken -= usize::from(self.lane == Lane::Drift);
+            let room = state.room(Lane::Fresh);
+            state.leave_line(Lane::Fresh, room, &mut next);
+            let room = room.min(next.len() + state.room(Lane::Drift));
+            state.leave_line(Lane::Drift, room, &mut next);
+        }
         next.into_iter().for_each(&self.wake);
     }
 }
@@ -81,7 +121,7 @@ mod tests {
         let slots = Slots::default();
         let woken = RefCell::new(Vec::new());
         let take = |name: &str| {
-            slots.take(&Key::new("ns", name), |key| {
+            slots.take(&Key::new("ns", name), Lane::Fresh, |key| {
                 woken.borrow_mut().push(key.name)
             })
         };
@@ -104,5 +144,57 @@ mod tests {
             "nobody is left in line, though nobody who was woken took a slot"
         );
         drop((held, first));
+    }
+
+    #[test]
+    fn what_is_new_finds_a_slot_and_is_woken_before_what_drifted() {
+        let slots = Slots::default();
+        let woken = RefCell::new(Vec::new());
+        let take = |name: &str, lane: Lane| {
+            slots.take(&Key::new("ns", name), lane, |key| {
+                woken.borrow_mut().push(key.name)
+            })
+        };
+        let mut drift: Vec<_> = (0..MOST_DRIFT)
+            .map(|n| take(&n.to_string(), Lane::Drift))
+            .collect();
+        assert!(drift.iter().all(Option::is_some));
+        assert!(take("old", Lane::Drift).is_none(), "the rest is kept free");
+        assert!(take("edited meanwhile", Lane::Drift).is_none());
+        let mut fresh: Vec<_> = (MOST_DRIFT..MOST)
+            .map(|n| take(&n.to_string(), Lane::Fresh))
+            .collect();
+        assert!(fresh.iter().all(Option::is_some));
+        assert!(take("new", Lane::Fresh).is_none());
+        assert!(take("edited meanwhile", Lane::Fresh).is_none());
+        drift.pop();
+        assert_eq!(*woken.borrow(), ["new"]);
+        let new = take("new", Lane::Fresh);
+        fresh.pop();
+        assert_eq!(*woken.borrow(), ["new", "edited meanwhile"]);
+        let edited = take("edited meanwhile", Lane::Fresh);
+        fresh.pop();
+        assert_eq!(woken.borrow().len(), 3, "and once only");
+        assert_eq!(woken.borrow()[2], "old");
+        drop((drift, fresh, new, edited));
+    }
+
+    #[test]
+    fn whoever_left_is_not_woken_and_may_come_back() {
+        let slots = Slots::default();
+        let woken = RefCell::new(Vec::new());
+        let take = |name: &str| {
+            slots.take(&Key::new("ns", name), Lane::Drift, |key| {
+                woken.borrow_mut().push(key.name)
+            })
+        };
+        let mut held: Vec<_> = (0..MOST_DRIFT).map(|n| take(&n.to_string())).collect();
+        assert!(take("gone").is_none() && take("back").is_none());
+        slots.leave(&Key::new("ns", "gone"));
+        slots.leave(&Key::new("ns", "back"));
+        assert!(take("back").is_none());
+        held.pop();
+        assert_eq!(*woken.borrow(), ["back"]);
+        drop(held);
     }
 }

@@ -26,6 +26,7 @@ use crate::domain::names;
 use crate::domain::plan::{Plan, plan};
 use crate::domain::record::Record;
 use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
+use crate::scim::Lane;
 
 /// What one pass works on.
 pub struct Pass<'a> {
@@ -77,7 +78,8 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
     let line = line
         .as_ref()
         .map_or(&context.orphan_slots, |c| &c.user_slots);
-    let Some(_slot) = line.take(&pass.key, |next| context.wake_users([next])) else {
+    let lane = pass.lane();
+    let Some(_slot) = line.take(&pass.key, lane, |next| context.wake_users([next])) else {
         return Ok(scope::at_the_latest(
             &context,
             &*user,
@@ -120,7 +122,7 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
             .map(|()| Action::await_change());
     }
     match connection.phase_for(&pass.key) {
-        Phase::Ready(ready) => work(&pass, &connection, &ready, &spec).await,
+        Phase::Ready(ready) => work(&pass, &connection, &ready.in_lane(lane), &spec).await,
         Phase::Starting => Ok(Action::await_change()),
         Phase::NotReady(_) => {
             outcome::connection_not_ready(&pass, &connection, &connection_key).await
@@ -370,6 +372,20 @@ impl Pass<'_> {
     pub fn reported_on_this_generation(&self) -> bool {
         self.before.observed_generation == self.user.metadata.generation
             && !self.before.conditions.is_empty()
+    }
+
+    /// Where it stands in line: what is declared and not done yet goes before what was in step, and before
+    /// the first look after a start.
+    fn lane(&self) -> Lane {
+        let generation = self.user.metadata.generation;
+        let done = generation.is_some() && self.before.synced_generation == generation;
+        let asked = connection::requested(self.user);
+        let asked = asked.is_some() && asked != self.before.last_handled_reconcile_at;
+        if done && !asked && self.user.metadata.deletion_timestamp.is_none() {
+            Lane::Drift
+        } else {
+            Lane::Fresh
+        }
     }
 
     /// The reconcile request that this pass answers.

@@ -14,7 +14,7 @@ use crate::scim::config::ClientConfig;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::ScimError;
 use crate::scim::http::{Call, Transport};
-use crate::scim::limits::Throttled;
+use crate::scim::limits::{Lane, Throttled};
 use crate::scim::patch::Patch;
 use crate::scim::reply::{Reply, Target};
 use crate::scim::types::{Page, ResourceKind, id_of};
@@ -73,6 +73,7 @@ pub struct Created {
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    lane: Lane,
 }
 
 struct Inner {
@@ -102,7 +103,17 @@ impl Client {
                 transport,
                 search_by_post,
             }),
+            lane: Lane::default(),
         })
+    }
+
+    /// The same connection, whose requests stand in this lane.
+    #[must_use]
+    pub fn in_lane(&self, lane: Lane) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            lane,
+        }
     }
 
     /// One page of a collection (RFC 7644 §3.4.2).
@@ -132,7 +143,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::GET, url))
+            .send(&Call::bare(Method::GET, url, self.lane))
             .await?;
         let page = match reply.success(Target::Collection) {
             Err(ScimError::BadRequest {
@@ -160,7 +171,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::GET, url))
+            .send(&Call::bare(Method::GET, url, self.lane))
             .await?;
         let resource = reply.success(Target::Item)?.json()?;
         match id_of(&resource) {
@@ -184,6 +195,7 @@ impl Client {
             url,
             body: Some(body),
             if_match: None,
+            lane: self.lane,
         };
         let reply = self
             .inner
@@ -215,6 +227,7 @@ impl Client {
             url,
             body: Some(patch),
             if_match,
+            lane: self.lane,
         };
         self.inner
             .transport
@@ -243,6 +256,7 @@ impl Client {
             url,
             body: Some(body),
             if_match,
+            lane: self.lane,
         };
         self.inner
             .transport
@@ -261,7 +275,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::DELETE, url))
+            .send(&Call::bare(Method::DELETE, url, self.lane))
             .await?;
         match reply.success(Target::Item) {
             Ok(_) | Err(ScimError::NotFound) => Ok(()),
@@ -296,7 +310,7 @@ impl Client {
         matches_of(
             self.inner
                 .transport
-                .send(&Call::bare(Method::GET, url))
+                .send(&Call::bare(Method::GET, url, self.lane))
                 .await?,
         )
     }
@@ -316,6 +330,7 @@ impl Client {
             url,
             body: Some(&body),
             if_match: None,
+            lane: self.lane,
         };
         self.inner.transport.send(&call).await
     }
@@ -326,7 +341,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::GET, url))
+            .send(&Call::bare(Method::GET, url, self.lane))
             .await?;
         reply.success(Target::Collection)?.json()
     }

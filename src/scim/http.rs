@@ -27,7 +27,7 @@ use crate::scim::config::ClientConfig;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::{Cause, ScimError};
 use crate::scim::fence::Fence;
-use crate::scim::limits::Limiter;
+use crate::scim::limits::{Lane, Limiter, Why};
 use crate::scim::reply::{Body, Reply, retry_after};
 use crate::scim::wire::Carried;
 
@@ -50,16 +50,18 @@ pub(crate) struct Call<'a, B: Serialize + ?Sized> {
     pub url: Url,
     pub body: Option<&'a B>,
     pub if_match: Option<&'a str>,
+    pub lane: Lane,
 }
 
 impl Call<'_, ()> {
     /// A request without a body.
-    pub fn bare(method: Method, url: Url) -> Self {
+    pub fn bare(method: Method, url: Url, lane: Lane) -> Self {
         Self {
             method,
             url,
             body: None,
             if_match: None,
+            lane,
         }
     }
 }
@@ -148,7 +150,7 @@ impl Transport {
             let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
             *request.body_mut() = Some(bytes.into());
         }
-        let Some(_permit) = self.limiter.acquire().await else {
+        let Some(permit) = self.limiter.acquire(call.lane).await else {
             return Err(ScimError::Closed);
         };
         // Asked last of all: the process may have been paused while it waited, and another may lead.
@@ -167,8 +169,13 @@ impl Transport {
         );
         let reply = read(response?).await?;
         match reply.status {
-            429 => self.limiter.pause(reply.retry_after),
-            503 if reply.retry_after.is_some() => self.limiter.pause(reply.retry_after),
+            429 => self
+                .limiter
+                .refused(&permit, reply.retry_after, Why::TooMany),
+            503 if reply.retry_after.is_some() => {
+                self.limiter
+                    .refused(&permit, reply.retry_after, Why::Unavailable)
+            }
             _ => self.limiter.answered(),
         }
         Ok(reply)

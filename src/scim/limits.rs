@@ -3,11 +3,15 @@
 //!
 //! A permit is held until the reply has been read. Waiting is bounded by the
 //! pause cap and the queue before; it is not part of the request's timeout.
-//! Which request goes first (lanes) is decided by the caller.
+//! Which request goes first is decided by its [`Lane`]; how fast they may go,
+//! where a server allows less than the connection does, is learned by `pace`.
+
+mod pace;
+mod turns;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -17,15 +21,11 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-/// The longest pause a server can impose; more is taken for a mistake.
-pub const MAX_PAUSE: Duration = Duration::from_secs(300);
+use self::pace::Pace;
+use self::turns::Turns;
 
-/// The first pause after a 429 that names none, or none worth it. It doubles
-/// with each further 429, up to [`MAX_UNASKED_PAUSE`].
-const FIRST_UNASKED_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause taken without being asked for one.
-const MAX_UNASKED_PAUSE: Duration = Duration::from_secs(60);
+pub use self::pace::{MAX_PAUSE, Why};
+pub use self::turns::Lane;
 
 /// How hard a backend may be worked. Zeroes count as ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,25 +62,20 @@ pub struct Throttled {
 #[derive(Debug)]
 pub struct Permit {
     _slot: Option<OwnedSemaphorePermit>,
+    granted: Instant,
 }
 
 /// Holds requests back. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Limiter {
+    turns: Arc<Turns>,
     slots: Arc<Semaphore>,
     rate: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
-    pause: Mutex<Pause>,
+    pace: Mutex<Pace>,
     closed: watch::Sender<bool>,
     by_rate: AtomicU64,
     by_pause: AtomicU64,
     pauses: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Pause {
-    until: Option<Instant>,
-    /// 429s since the last reply that was none.
-    in_a_row: u32,
 }
 
 /// The runtime's monotonic clock, so that tests can pause it.
@@ -110,9 +105,10 @@ impl Limiter {
         let quota =
             Quota::per_second(rate).allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
         Self {
+            turns: Arc::default(),
             slots: Arc::new(Semaphore::new(slots as usize)),
             rate: RateLimiter::direct_with_clock(quota, TokioClock),
-            pause: Mutex::default(),
+            pace: Mutex::new(Pace::new(rate.get())),
             closed: watch::Sender::new(false),
             by_rate: AtomicU64::new(0),
             by_pause: AtomicU64::new(0),
@@ -126,75 +122,94 @@ impl Limiter {
         self.closed.send_replace(true);
     }
 
-    /// Waits for a slot, for the end of a pause and for the rate, in the order
-    /// of asking; `None` once the limiter is closed. Cancel safe: what was not
-    /// granted is not used up.
-    pub async fn acquire(&self) -> Option<Permit> {
+    /// Waits for its turn, for a slot, for the end of a pause and for the rate;
+    /// `None` once the limiter is closed. Cancel safe: what was not granted is
+    /// not used up.
+    pub async fn acquire(&self, lane: Lane) -> Option<Permit> {
         let mut closed = self.closed.subscribe();
         tokio::select! {
             biased;
             _ = closed.wait_for(|closed| *closed) => None,
-            permit = self.granted() => Some(permit),
+            permit = self.granted(lane) => Some(permit),
         }
     }
 
-    async fn granted(&self) -> Permit {
+    async fn granted(&self, lane: Lane) -> Permit {
+        // One at a time waits for what follows, so that the others can still be overtaken.
+        let _turn = self.turns.take(lane).await;
         // The semaphore itself is never closed; were it, the rate still holds.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         let (mut paused, mut limited) = (false, false);
         loop {
-            if let Some(until) = self.paused_until() {
+            let until = self.pace().paused_until(Instant::now());
+            if let Some(until) = until {
                 if !std::mem::replace(&mut paused, true) {
                     self.by_pause.fetch_add(1, Ordering::Relaxed);
                 }
                 tokio::time::sleep_until(until).await;
                 continue;
             }
-            match self.rate.check() {
-                Ok(()) => return Permit { _slot: slot },
-                Err(not_until) => {
-                    if !std::mem::replace(&mut limited, true) {
-                        self.by_rate.fetch_add(1, Ordering::Relaxed);
-                    }
-                    let wait = not_until.wait_time_from(TokioClock.now());
-                    tokio::time::sleep(wait).await;
-                }
+            let wait = match self.rate.check() {
+                Err(not_until) => not_until.wait_time_from(TokioClock.now()),
+                Ok(()) => break,
+            };
+            if !std::mem::replace(&mut limited, true) {
+                self.by_rate.fetch_add(1, Ordering::Relaxed);
             }
+            tokio::time::sleep(wait).await;
+        }
+        loop {
+            let granted = Instant::now();
+            let learned = {
+                let mut pace = self.pace();
+                match pace.paused_until(granted) {
+                    Some(until) => Err(until),
+                    None => pace.take(granted),
+                }
+            };
+            let Err(until) = learned else {
+                return Permit {
+                    _slot: slot,
+                    granted,
+                };
+            };
+            if !std::mem::replace(&mut limited, true) {
+                self.by_rate.fetch_add(1, Ordering::Relaxed);
+            }
+            tokio::time::sleep_until(until).await;
         }
     }
 
-    /// Records that the server asked for a pause: of this length, or of an
-    /// unknown one. Pauses never shorten one another.
-    pub fn pause(&self, asked: Option<Duration>) {
+    /// Records that the server answered a request by asking for a pause: of
+    /// this length, or of an unknown one. Pauses never shorten one another.
+    pub fn refused(&self, permit: &Permit, asked: Option<Duration>, why: Why) {
         self.pauses.fetch_add(1, Ordering::Relaxed);
-        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
-        let doubled = FIRST_UNASKED_PAUSE.saturating_mul(1 << pause.in_a_row.min(10));
-        let unasked = doubled.min(MAX_UNASKED_PAUSE);
-        pause.in_a_row = pause.in_a_row.saturating_add(1);
-        // A server that says "now" while it refuses is not taken at its word.
-        let length = match asked {
-            Some(asked) if asked >= FIRST_UNASKED_PAUSE => asked.min(MAX_PAUSE),
-            _ => unasked,
-        };
-        let until = Instant::now() + length;
-        if pause.until.is_none_or(|known| known < until) {
-            pause.until = Some(until);
-        }
+        self.pace()
+            .refused(permit.granted, Instant::now(), asked, why);
     }
 
     /// Records a reply that asks for no pause, which ends a row of 429s.
     pub fn answered(&self) {
-        self.pause
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .in_a_row = 0;
+        self.pace().answered(Instant::now());
     }
 
     /// How long requests are still held back at the server's wish.
     #[must_use]
     pub fn paused_for(&self) -> Option<Duration> {
-        self.paused_until()
-            .map(|until| until.saturating_duration_since(Instant::now()))
+        let now = Instant::now();
+        let until = self.pace().paused_until(now)?;
+        Some(until.saturating_duration_since(now))
+    }
+
+    /// Requests a second that are sent at most, as configured or as learned
+    /// from refusals.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.pace().rate()
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters.
@@ -205,14 +220,6 @@ impl Limiter {
             by_pause: self.by_pause.load(Ordering::Relaxed),
             pauses: self.pauses.load(Ordering::Relaxed),
         }
-    }
-
-    fn paused_until(&self) -> Option<Instant> {
-        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
-        if pause.until.is_some_and(|until| until <= Instant::now()) {
-            pause.until = None;
-        }
-        pause.until
     }
 }
 
@@ -229,7 +236,7 @@ mod tests {
         });
         let start = Instant::now();
         for _ in 0..32 {
-            drop(limiter.acquire().await);
+            drop(limiter.acquire(Lane::Fresh).await);
         }
         let elapsed = start.elapsed();
         assert!(elapsed >= Duration::from_millis(2_950), "{elapsed:?}");
@@ -243,12 +250,13 @@ mod tests {
             requests_per_second: 1000,
             max_in_flight: 2,
         });
-        let first = limiter.acquire().await;
-        let _second = limiter.acquire().await;
-        let third = tokio::time::timeout(Duration::from_secs(60), limiter.acquire()).await;
+        let first = limiter.acquire(Lane::Fresh).await;
+        let _second = limiter.acquire(Lane::Fresh).await;
+        let third =
+            tokio::time::timeout(Duration::from_secs(60), limiter.acquire(Lane::Fresh)).await;
         assert!(third.is_err());
         drop(first);
-        tokio::time::timeout(Duration::from_secs(1), limiter.acquire())
+        tokio::time::timeout(Duration::from_secs(1), limiter.acquire(Lane::Fresh))
             .await
             .unwrap();
     }
@@ -259,10 +267,10 @@ mod tests {
             requests_per_second: 1000,
             max_in_flight: 1,
         }));
-        let in_flight = limiter.acquire().await.unwrap();
+        let in_flight = limiter.acquire(Lane::Fresh).await.unwrap();
         let waiting = tokio::spawn({
             let limiter = limiter.clone();
-            async move { limiter.acquire().await.is_some() }
+            async move { limiter.acquire(Lane::Fresh).await.is_some() }
         });
         tokio::task::yield_now().await;
         limiter.close();
@@ -272,7 +280,7 @@ mod tests {
         );
         drop(in_flight);
         assert!(
-            limiter.acquire().await.is_none(),
+            limiter.acquire(Lane::Fresh).await.is_none(),
             "a slot is free, and closed"
         );
     }
@@ -289,10 +297,12 @@ mod tests {
             ),
         ];
         for (asked, expected, why) in cases {
-            limiter.pause(asked);
-            limiter.pause(Some(Duration::from_secs(1)));
+            let permit = limiter.acquire(Lane::Fresh).await.unwrap();
+            limiter.refused(&permit, asked, Why::TooMany);
+            limiter.refused(&permit, Some(Duration::from_secs(1)), Why::TooMany);
+            drop(permit);
             let start = Instant::now();
-            drop(limiter.acquire().await);
+            drop(limiter.acquire(Lane::Fresh).await);
             let waited = start.elapsed().as_millis() as i64;
             assert!((waited - expected).abs() < 20, "{why}: {waited}");
         }
@@ -302,19 +312,65 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_new_overtakes_drift_that_waits_for_the_rate() {
+        let limiter = Arc::new(Limiter::new(Limits {
+            requests_per_second: 10,
+            max_in_flight: 1,
+        }));
+        let (told, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let lanes = [vec![Lane::Drift; 5], vec![Lane::Fresh; 2]].concat();
+        for lane in lanes {
+            let (limiter, told) = (limiter.clone(), told.clone());
+            tokio::spawn(async move {
+                let permit = limiter.acquire(lane).await;
+                let _ = told.send(lane);
+                drop(permit);
+            });
+            tokio::task::yield_now().await;
+        }
+        drop(told);
+        let mut seen = Vec::new();
+        while let Some(lane) = order.recv().await {
+            seen.push(lane);
+        }
+        use Lane::{Drift, Fresh};
+        // The first found the gate free, the second stood at it.
+        assert_eq!(seen, [Drift, Drift, Fresh, Fresh, Drift, Drift, Drift]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn unasked_pauses_double_until_a_reply_comes() {
         let limiter = Limiter::new(Limits::default());
         let mut waits = Vec::new();
         for asked in [None, Some(Duration::ZERO), None] {
-            limiter.pause(asked);
+            let permit = limiter.acquire(Lane::Fresh).await.unwrap();
+            limiter.refused(&permit, asked, Why::TooMany);
             let start = Instant::now();
-            drop(limiter.acquire().await);
+            drop(permit);
+            drop(limiter.acquire(Lane::Fresh).await);
             waits.push(start.elapsed().as_millis());
         }
         limiter.answered();
-        limiter.pause(None);
+        let permit = limiter.acquire(Lane::Fresh).await.unwrap();
+        limiter.refused(&permit, None, Why::TooMany);
         waits.push(limiter.paused_for().unwrap().as_millis());
         let rounded: Vec<_> = waits.iter().map(|ms| (ms + 20) / 500 * 500).collect();
         assert_eq!(rounded, [500, 1000, 2000, 500]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_overload_is_one_refusal_however_many_it_hits() {
+        let limiter = Limiter::new(Limits {
+            requests_per_second: 1000,
+            max_in_flight: 16,
+        });
+        let mut hit = Vec::new();
+        for _ in 0..16 {
+            hit.push(limiter.acquire(Lane::Fresh).await.unwrap());
+        }
+        hit.iter()
+            .for_each(|permit| limiter.refused(permit, None, Why::TooMany));
+        let paused = limiter.paused_for().unwrap();
+        assert!(paused <= Duration::from_millis(500), "{paused:?}");
     }
 }

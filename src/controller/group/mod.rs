@@ -29,6 +29,7 @@ use crate::domain::group::validate_group;
 use crate::domain::names;
 use crate::domain::record::Record;
 use crate::domain::validate::sentence;
+use crate::scim::Lane;
 
 use act::Applied;
 use report::Report;
@@ -102,7 +103,8 @@ pub async fn reconcile(
     let line = line
         .as_ref()
         .map_or(&context.orphan_group_slots, |c| &c.group_slots);
-    let Some(_slot) = line.take(&pass.key, |next| context.wake_groups([next])) else {
+    let lane = pass.lane();
+    let Some(_slot) = line.take(&pass.key, lane, |next| context.wake_groups([next])) else {
         return Ok(scope::at_the_latest(
             &context,
             &*group,
@@ -136,7 +138,7 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     match connection.phase_for_group(&pass.key) {
-        Phase::Ready(ready) => work(&pass, &connection, &ready).await,
+        Phase::Ready(ready) => work(&pass, &connection, &ready.in_lane(lane)).await,
         Phase::Starting => Ok(Action::await_change()),
         Phase::NotReady(_) => {
             // Told once to groups that are not in step; all others keep what they have (R10).
@@ -249,6 +251,19 @@ impl Pass<'_> {
     /// Whether the group was not yet brought in step with this spec, at this backend.
     pub fn spec_changed(&self) -> bool {
         self.before.synced_generation != self.group.metadata.generation || self.recorded().is_none()
+    }
+
+    /// Where it stands in line, as a user does.
+    fn lane(&self) -> Lane {
+        let generation = self.group.metadata.generation;
+        let done = generation.is_some() && self.before.synced_generation == generation;
+        let asked = connection::requested(self.group);
+        let asked = asked.is_some() && asked != self.before.last_handled_reconcile_at;
+        if done && !asked && self.group.metadata.deletion_timestamp.is_none() {
+            Lane::Drift
+        } else {
+            Lane::Fresh
+        }
     }
 
     /// Whether what was last reported is that this generation is in step.

@@ -337,8 +337,8 @@ impl Work<'_> {
         changes: &GroupChanges,
         delta: &Delta,
     ) -> Result<(), ScimError> {
-        let Ready { client, etag, .. } = self.ready;
-        let version = self.group.version.clone().filter(|_| *etag);
+        let (client, etag) = (&self.ready.client, self.ready.etag);
+        let version = self.group.version.clone().filter(|_| etag);
         let answer = client
             .patch(
                 ResourceKind::Group,

@@ -13,6 +13,7 @@ use super::{CANARY, Server, config, empty, reply, scim};
 use crate::scim::ResourceKind::User;
 use crate::scim::endpoint::Endpoint;
 use crate::scim::http::{Call, MAX_REPLY, Transport};
+use crate::scim::limits::Lane;
 use crate::scim::{Cause, Client, ConfigError, ErrorClass, ListQuery, ScimError};
 
 #[tokio::test]
@@ -247,7 +248,11 @@ async fn local_addresses_are_refused_by_literal_and_by_name() {
     named.allow_local = false;
     let endpoint = Endpoint::parse(&named.endpoint, true, true).unwrap();
     let transport = Transport::new(&named, &endpoint).unwrap();
-    let call = Call::bare(reqwest::Method::GET, endpoint.url("Users", &[]).unwrap());
+    let call = Call::bare(
+        reqwest::Method::GET,
+        endpoint.url("Users", &[]).unwrap(),
+        Lane::Fresh,
+    );
     let error = transport.send(&call).await.unwrap_err();
     assert_eq!(error, ScimError::AddressRefused);
     assert!(!error.possibly_applied());

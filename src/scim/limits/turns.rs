@@ -1,0 +1,188 @@
+//! Who is next: two lanes of requests before one gate.
+//!
+//! Guarantees: within a lane, first come, first served; what is new goes before what only puts right what
+//! somebody else changed, but for every eighth turn, so that neither lane starves; a turn that nobody
+//! takes, or that is given up, passes on.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// Which requests wait behind which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// What somebody declared and does not have yet, and what everybody waits for.
+    #[default]
+    Fresh,
+    /// What was in step before, and was changed at the backend.
+    Drift,
+}
+
+/// So many turns in a row go to the first lane while the second one waits.
+const IN_A_ROW: u32 = 7;
+
+#[derive(Debug, Default)]
+struct State {
+    taken: bool,
+    fresh: VecDeque<oneshot::Sender<Turn>>,
+    drift: VecDeque<oneshot::Sender<Turn>>,
+    in_a_row: u32,
+}
+
+/// The gate.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<State>);
+
+/// The right to be the one that is let through next; passes on when dropped.
+#[derive(Debug)]
+pub(super) struct Turn(Option<Arc<Turns>>);
+
+impl Turns {
+    /// Waits for its turn. Cancel safe.
+    pub async fn take(self: &Arc<Self>, lane: Lane) -> Turn {
+        loop {
+            let waiting = {
+                let mut state = self.lock();
+                if !std::mem::replace(&mut state.taken, true) {
+                    return Turn(Some(self.clone()));
+                }
+                let (sender, receiver) = oneshot::channel();
+                match lane {
+                    Lane::Fresh => state.fresh.push_back(sender),
+                    Lane::Drift => state.drift.push_back(sender),
+                }
+                receiver
+            };
+            // A sender is dropped only when it has sent; were it otherwise, this would ask again.
+            if let Ok(turn) = waiting.await {
+                return turn;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the turn to whoever is next and still there.
+    fn pass_on(self: &Arc<Self>) {
+        loop {
+            let next = self.lock().next();
+            let Some(next) = next else { return };
+            match next.send(Turn(Some(self.clone()))) {
+                Ok(()) => return,
+                // Gone meanwhile. Disarmed, since this loop goes on with it.
+                Err(mut turn) => drop(turn.0.take()),
+            }
+        }
+    }
+}
+
+impl State {
+    /// Who is next; with nobody there the gate is free.
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        let drift_is_due = self.in_a_row >= IN_A_ROW && !self.drift.is_empty();
+        let fresh = if drift_is_due {
+            None
+        } else {
+            self.fresh.pop_front()
+        };
+        if let Some(fresh) = fresh {
+            self.in_a_row += 1;
+            return Some(fresh);
+        }
+        self.in_a_row = 0;
+        let drift = self.drift.pop_front();
+        self.taken = drift.is_some();
+        drift
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.0.take() {
+            turns.pass_on();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Has these stand in line, in this order, and answers in which order they are let through.
+    fn order(lanes: &[Lane]) -> Vec<usize> {
+        let turns = Arc::new(Turns::default());
+        let mut held = Some(turns.take(Lane::Fresh).now_or_never().unwrap());
+        let mut waiting: Vec<_> = lanes
+            .iter()
+            .map(|lane| Box::pin(turns.take(*lane)))
+            .collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        let mut order = Vec::new();
+        while order.len() < lanes.len() {
+            drop(held.take());
+            let next = (0..lanes.len())
+                .filter(|number| !order.contains(number))
+                .find_map(|number| {
+                    let turn = waiting[number].as_mut().now_or_never()?;
+                    Some((number, turn))
+                });
+            let (number, turn) = next.unwrap();
+            order.push(number);
+            held = Some(turn);
+        }
+        order
+    }
+
+    #[test]
+    fn what_is_new_goes_first_and_in_order() {
+        use Lane::{Drift, Fresh};
+        assert_eq!(order(&[Drift, Fresh, Drift, Fresh]), [1, 3, 0, 2]);
+    }
+
+    #[test]
+    fn drift_is_not_starved() {
+        let mut lanes = vec![Lane::Fresh; 20];
+        lanes.push(Lane::Drift);
+        let order = order(&lanes);
+        assert_eq!(order.iter().position(|number| *number == 20), Some(7));
+    }
+
+    #[test]
+    fn a_turn_that_is_given_up_passes_on() {
+        let turns = Arc::new(Turns::default());
+        let first = turns.take(Lane::Fresh).now_or_never().unwrap();
+        let mut gone = Box::pin(turns.take(Lane::Fresh));
+        let mut handed = Box::pin(turns.take(Lane::Fresh));
+        let mut last = Box::pin(turns.take(Lane::Drift));
+        for one in [&mut gone, &mut handed, &mut last] {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        drop(gone);
+        drop(first);
+        // It has the turn and never looks.
+        drop(handed);
+        let turn = last.as_mut().now_or_never().unwrap();
+        drop(turn);
+        assert!(turns.take(Lane::Drift).now_or_never().is_some(), "free");
+    }
+
+    #[test]
+    fn many_who_went_cost_no_depth() {
+        let turns = Arc::new(Turns::default());
+        let first = turns.take(Lane::Fresh).now_or_never().unwrap();
+        for _ in 0..200_000 {
+            let mut gone = Box::pin(turns.take(Lane::Fresh));
+            assert!(gone.as_mut().now_or_never().is_none());
+        }
+        drop(first);
+        assert!(turns.take(Lane::Fresh).now_or_never().is_some());
+    }
+}
