@@ -4,6 +4,11 @@
 use clap::Parser;
 use scim_operator::app::{Arguments, start};
 
+/// Gives back what is not used any more, by a thread of its own.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // First thing: rustls refuses to guess between providers once two are linked in.

@@ -86,10 +86,10 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
 /// How many users and groups have something at the backend, or may have.
 fn needed_by(context: &Context, connection: &Key) -> usize {
     let users = context.index(|index| index.members_of(connection));
-    let users = users.iter().filter_map(|key| context.user(key));
+    let users = users.iter().filter_map(|key| context.kept(key));
     let groups = context.groups_index(|index| index.groups_of(connection));
     let groups = groups.iter().filter_map(|key| context.group(key));
-    users.filter(|user| finalizer::is_bound(&**user)).count()
+    users.filter(|user| user.is_bound).count()
         + groups.filter(|group| finalizer::is_bound(&**group)).count()
         // Whose the unreadable are nobody knows.
         + context.unreadable.bound()

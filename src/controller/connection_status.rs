@@ -1,7 +1,7 @@
 //! The status of a ScimConnection: counts from the outcomes of its users, conditions from its run.
 //! Nothing is written when nothing changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
@@ -16,7 +16,7 @@ use crate::controller::live::{Connection, GroupOutcome, Outcome, Phase, State};
 use crate::controller::memory::Memory;
 use crate::controller::status::{self, Wrote};
 use crate::controller::trouble::Trouble;
-use crate::controller::{finalizer, guard, loss};
+use crate::controller::{guard, loss};
 use crate::directory::ExternalIdEcho;
 use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
 use crate::domain::group::{MembersEcho, Removal};
@@ -77,12 +77,11 @@ pub async fn report(
         .or_else(|| object.status.clone())
         .unwrap_or_default();
     // Looked at once: who comes out meanwhile is counted the next time, and not half.
-    let outcomes = connection.outcomes();
-    let counts = counts(context, connection, &outcomes);
+    let (counts, looked_at) = counts(context, connection);
     // Before they are listed there seem to be none, and all of none were looked at.
     if !memory.counted
         && context.users_are_known()
-        && outcomes.len() >= to_be_looked_at(context, connection)
+        && looked_at >= to_be_looked_at(context, connection)
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
@@ -292,33 +291,41 @@ fn verdicts(
 fn to_be_looked_at(context: &Context, connection: &Connection) -> usize {
     let members = context.index(|index| index.members_of(&connection.key));
     let gone = members.iter().filter(|key| {
-        let user = context.user(key);
-        user.is_some_and(|user| {
-            user.metadata.deletion_timestamp.is_some() && !finalizer::is_bound(&*user)
-        })
+        let user = context.kept(key);
+        user.is_some_and(|user| user.is_going && !user.is_bound)
     });
     members.len() - gone.count()
 }
 
-fn counts(
-    context: &Context,
-    connection: &Connection,
-    outcomes: &BTreeMap<Key, Outcome>,
-) -> UserCounts {
-    let declared = context.index(|index| index.members_of(&connection.key).len());
-    let count = |test: &dyn Fn(&Outcome) -> bool| {
-        u32::try_from(outcomes.values().filter(|o| test(o)).count()).unwrap_or(u32::MAX)
-    };
-    let provisioned = count(&|o| o.id.is_some());
+/// The counts, and how many users they are of.
+fn counts(context: &Context, connection: &Connection) -> (UserCounts, usize) {
+    let declared = context.index(|index| index.member_count(&connection.key));
     let accounts = u32::try_from(connection.directory().len()).unwrap_or(u32::MAX);
-    UserCounts {
+    let mut counts = UserCounts {
         desired: u32::try_from(declared).unwrap_or(u32::MAX),
-        provisioned,
-        archived: count(&|o| o.archived && o.id.is_some()),
-        invalid: count(&|o| o.state == State::Invalid),
-        failing: count(&|o| o.state == State::Failing),
-        unmanaged: accounts.saturating_sub(provisioned),
-    }
+        provisioned: 0,
+        archived: 0,
+        invalid: 0,
+        failing: 0,
+        unmanaged: 0,
+    };
+    let looked_at = connection.outcomes(|all| {
+        for outcome in all.values() {
+            let Outcome {
+                state,
+                id,
+                archived,
+                ..
+            } = outcome;
+            counts.provisioned += u32::from(id.is_some());
+            counts.archived += u32::from(*archived && id.is_some());
+            counts.invalid += u32::from(*state == State::Invalid);
+            counts.failing += u32::from(*state == State::Failing);
+        }
+        all.len()
+    });
+    counts.unmanaged = accounts.saturating_sub(counts.provisioned);
+    (counts, looked_at)
 }
 
 /// Whether the counts of groups are whole: not before it is known which there are, and each has come out

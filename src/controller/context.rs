@@ -17,6 +17,7 @@ use crate::api::{ScimConnection, ScimGroup, ScimGroupStatus, ScimUser, ScimUserS
 use crate::controller::events::Events;
 use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
+use crate::controller::kept::KeptUser;
 use crate::controller::live::{Connection, Woken};
 use crate::controller::readable::Unreadable;
 use crate::controller::scope::Ends;
@@ -38,6 +39,8 @@ pub struct Options {
     pub fence: Fence,
     /// How long what is deleted with its namespace or its kind may hold that up.
     pub scope_grace: Duration,
+    /// Whether the API server sends listings as a stream, so that no list of everybody is held in memory.
+    pub streaming_lists: bool,
     /// What carries requests to backends.
     pub wire: Wire,
 }
@@ -50,8 +53,8 @@ pub struct Context {
     pub client: Client,
     /// How the operator was started.
     pub options: Options,
-    /// The users, as the watch last saw them.
-    pub users: Store<ScimUser>,
+    /// The users, as the watch last saw them, packed.
+    pub users: Store<KeptUser>,
     /// The groups, as the watch last saw them.
     pub groups: Store<ScimGroup>,
     /// The namespaces, for `allowedNamespaces`.
@@ -81,7 +84,7 @@ pub struct Context {
     started: (i64, Instant),
     attempts: Mutex<HashMap<String, u32>>,
     gathering: Mutex<HashMap<String, Instant>>,
-    wake_users: UnboundedSender<ObjectRef<ScimUser>>,
+    wake_users: UnboundedSender<ObjectRef<KeptUser>>,
     wake_groups: UnboundedSender<ObjectRef<ScimGroup>>,
     members_changed: tokio::sync::mpsc::UnboundedSender<MemberChange>,
     wake_connections: UnboundedSender<ObjectRef<ScimConnection>>,
@@ -102,7 +105,7 @@ pub struct MemberChange {
 /// The senders by which reconcilers wake one another.
 pub struct Wakers {
     /// Wakes users.
-    pub users: UnboundedSender<ObjectRef<ScimUser>>,
+    pub users: UnboundedSender<ObjectRef<KeptUser>>,
     /// Wakes groups at once.
     pub groups: UnboundedSender<ObjectRef<ScimGroup>>,
     /// Wakes the groups that a user may belong to, soon: what changes within a moment is gathered.
@@ -118,7 +121,7 @@ impl Context {
     pub fn new(
         client: Client,
         options: Options,
-        users: Store<ScimUser>,
+        users: Store<KeptUser>,
         groups: Store<ScimGroup>,
         namespaces: Store<Namespace>,
         events: Events,
@@ -180,7 +183,8 @@ impl Context {
             let Some(connection) = self.connection(&key) else {
                 continue;
             };
-            let gone = connection.outcomes().into_keys();
+            let looked_at: Vec<Key> = connection.outcomes(|all| all.keys().cloned().collect());
+            let gone = looked_at.into_iter();
             let gone: Vec<Key> = gone.filter(|user| !self.is_declared(user)).collect();
             gone.iter().for_each(|user| {
                 connection.note(user, None);
@@ -192,8 +196,13 @@ impl Context {
         }
     }
 
-    /// A user, as the watch last saw it.
+    /// A user, as the watch last saw it. To look at all of them there is [`Context::kept`].
     pub fn user(&self, key: &Key) -> Option<Arc<ScimUser>> {
+        self.kept(key)?.open().map(Arc::new)
+    }
+
+    /// A user, as it is kept.
+    pub fn kept(&self, key: &Key) -> Option<Arc<KeptUser>> {
         self.users.get(&key.reference())
     }
 

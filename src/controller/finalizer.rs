@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::Request;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -13,6 +14,7 @@ use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::scope;
+use crate::controller::status::Taken;
 
 /// Whether an object has it: something may be at a backend.
 pub fn is_bound(object: &impl ResourceExt) -> bool {
@@ -159,12 +161,13 @@ async fn patch_finalizers<K: Declared>(
     finalizers: Vec<String>,
 ) -> Result<(), kube::Error> {
     let namespace = object.namespace().unwrap_or_default();
-    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let request = Request::new(K::url_path(&(), Some(&namespace)));
     let patch = Patch::Merge(to(object, finalizers));
     let parameters = PatchParams::default();
-    api.patch(&object.name_any(), &parameters, &patch)
-        .await
-        .map(drop)
+    let request = request
+        .patch(&object.name_any(), &parameters, &patch)
+        .map_err(kube::Error::BuildRequest)?;
+    client.request::<Taken>(request).await.map(drop)
 }
 
 fn raced(result: Result<(), kube::Error>) -> Result<Ensured, kube::Error> {

@@ -83,12 +83,11 @@ pub async fn decide(
     let asked = connection.guard().is_asked();
     // Looked at now, since its own watch may come after those of what it takes along.
     let kind_ends = asked && scope::kind_ends::<ScimUser>(context).await;
-    let outcomes = connection.outcomes();
     // Whoever is archived already cannot go again, and makes no room for others.
-    let now = outcomes
-        .values()
-        .filter(|o| o.id.is_some() && !o.archived)
-        .count();
+    let (now, undecided) = connection.outcomes(|all| {
+        let active = all.values().filter(|o| o.id.is_some() && !o.archived);
+        (active.count(), all.values().any(|o| o.undecided))
+    });
     // After a start not everybody was looked at yet.
     let known = object.status.as_ref().and_then(|s| s.users);
     let known = known
@@ -116,7 +115,7 @@ pub async fn decide(
     guard.decide(limit(&object.spec), provisioned, seconds, kind_ends);
     // Without a whole listing, or in DryRun, not everybody asks who would go; and when that is over, not
     // everybody has at once.
-    let everybody_asked = counted && !outcomes.values().any(|o| o.undecided);
+    let everybody_asked = counted && !undecided;
     if everybody_asked && halt == Halt::No && object.spec.mode == Mode::Enforce {
         guard.everybody_asked();
     }

@@ -266,6 +266,11 @@ impl Index {
             .collect()
     }
 
+    /// How many users a connection has.
+    pub fn member_count(&self, connection: &Key) -> usize {
+        self.members.get(connection).map_or(0, HashSet::len)
+    }
+
     /// The users of a connection.
     pub fn members_of(&self, connection: &Key) -> Vec<Key> {
         self.members

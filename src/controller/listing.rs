@@ -78,17 +78,18 @@ pub async fn listing(
     });
     // Drift costs what changed, not what exists: only owners of changed accounts are woken, and
     // those whose trouble a change at the backend may have ended.
-    let outcomes = connection.outcomes();
     let changed: HashSet<&String> = difference
         .changed
         .iter()
         .chain(&difference.missing)
         .collect();
-    let touched = outcomes.iter().filter(|(_, o)| {
-        o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
-    });
     let mut users = connection.users_listed();
-    users.extend(touched.map(|(key, _)| key.clone()));
+    connection.outcomes(|all| {
+        let touched = all.iter().filter(|(_, o)| {
+            o.retry_on_listing || o.id.as_ref().is_some_and(|id| changed.contains(id))
+        });
+        users.extend(touched.map(|(key, _)| key.clone()));
+    });
     Ok(Woken::users(users))
 }
 

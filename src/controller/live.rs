@@ -1,6 +1,6 @@
 //! The running side of one ScimConnection: its client, its directory, and whether it can be used.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -352,12 +352,9 @@ impl Connection {
         }
     }
 
-    /// How every user came out.
-    pub fn outcomes(&self) -> BTreeMap<Key, Outcome> {
-        lock(&self.outcomes)
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
+    /// Looks at how every user came out, all at one moment; nothing else may be locked meanwhile.
+    pub fn outcomes<T>(&self, look: impl FnOnce(&HashMap<Key, Outcome>) -> T) -> T {
+        look(&lock(&self.outcomes))
     }
 
     /// Notes how a group came out; true when that changes the counts.

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::{Stream, StreamExt};
 use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 
 use crate::api::conditions::{ConditionType as C, Reason};
@@ -17,6 +15,7 @@ use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::Context;
 use crate::controller::finalizer::{self, Declared};
 use crate::controller::index::Key;
+use crate::controller::lean::{Lean, Parts};
 use crate::controller::{scope, status};
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 
@@ -75,42 +74,37 @@ impl Unreadable {
     }
 }
 
-/// All objects of a kind, but for those that cannot be read.
-pub fn watch<K>(
+/// All objects of a kind, but for those that cannot be read; `known` is what the cache has.
+pub fn watch<K: Parts + Send + Sync + 'static>(
     context: &Arc<Context>,
-    store: Store<K>,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
-where
-    K: Declared + reflector::Lookup<DynamicType = ()> + Send + Sync + 'static,
-{
-    let api: Api<DeserializeGuard<K>> = Api::all(context.client.clone());
+    known: impl Fn(&Key) -> Option<K> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static {
+    let api: Api<Lean<K>> = Api::all(context.client.clone());
     let context = context.clone();
-    watcher(api, watcher::Config::default()).filter_map(move |event| {
+    let mut config = watcher::Config::default();
+    if context.options.streaming_lists {
+        config = config.streaming_lists();
+    }
+    watcher(api, config).filter_map(move |event| {
         let readable = match event {
-            Ok(event) => read(event, &context, &store).map(Ok),
+            Ok(event) => read(event, &context, &known).map(Ok),
             Err(error) => Some(Err(error)),
         };
         std::future::ready(readable)
     })
 }
 
-fn read<K>(
-    event: Event<DeserializeGuard<K>>,
+fn read<K: Parts + Send + Sync + 'static>(
+    event: Event<Lean<K>>,
     context: &Arc<Context>,
-    store: &Store<K>,
-) -> Option<Event<K>>
-where
-    K: Declared + reflector::Lookup<DynamicType = ()> + Send + Sync + 'static,
-{
+    known: &impl Fn(&Key) -> Option<K>,
+) -> Option<Event<K>> {
     let unreadable = &context.unreadable;
-    let known = |guard: &DeserializeGuard<K>| {
-        let found = store.get(&Key::of(guard).reference());
-        found.map(Arc::unwrap_or_clone)
-    };
-    let seen = |guard: &DeserializeGuard<K>| {
-        let key = Key::of(guard);
-        let bound = finalizer::is_bound(guard);
-        unreadable.of::<K>(|kind| match (guard.0.is_ok(), &mut kind.listed) {
+    let known = |lean: &Lean<K>| known(&Key::of(lean));
+    let seen = |lean: &Lean<K>| {
+        let key = Key::of(lean);
+        let bound = finalizer::is_bound(lean);
+        unreadable.of::<K>(|kind| match (lean.object.is_some(), &mut kind.listed) {
             (true, _) => {
                 kind.keys.remove(&key);
             }
@@ -135,35 +129,35 @@ where
             });
             Some(Event::InitDone)
         }
-        Event::InitApply(guard) => {
-            seen(&guard);
-            if guard.0.is_err() {
-                say::<K>(context, &guard);
+        Event::InitApply(lean) => {
+            seen(&lean);
+            if lean.object.is_none() {
+                say::<K>(context, &lean);
                 // What was known before stands.
-                return known(&guard).map(Event::InitApply);
+                return known(&lean).map(Event::InitApply);
             }
-            guard.0.ok().map(Event::InitApply)
+            lean.object.map(Event::InitApply)
         }
-        Event::Apply(guard) => {
-            seen(&guard);
-            if guard.0.is_err() {
-                say::<K>(context, &guard);
+        Event::Apply(lean) => {
+            seen(&lean);
+            if lean.object.is_none() {
+                say::<K>(context, &lean);
             }
-            guard.0.ok().map(Event::Apply)
+            lean.object.map(Event::Apply)
         }
-        Event::Delete(guard) => {
+        Event::Delete(lean) => {
             unreadable.of::<K>(|kind| {
-                kind.keys.remove(&Key::of(&guard));
+                kind.keys.remove(&Key::of(&lean));
             });
-            let known = known(&guard);
-            guard.0.ok().or(known).map(Event::Delete)
+            let known = known(&lean);
+            lean.object.or(known).map(Event::Delete)
         }
     }
 }
 
 /// Says so in the object's status, and lets it go where that needs no reading, in the background.
-fn say<K: Declared>(context: &Arc<Context>, guard: &DeserializeGuard<K>) {
-    let key = Key::of(guard);
+fn say<K: Declared>(context: &Arc<Context>, lean: &Lean<K>) {
+    let key = Key::of(lean);
     tracing::warn!(kind = %K::kind(&()), object = %key, "{WHY}");
     if K::kind(&()) == ScimConnection::kind(&()) {
         context.wake_connection(&key);

@@ -19,6 +19,7 @@ use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
+use crate::controller::kept::{KeptUser, LabelSets};
 use crate::controller::{connection, finalizer, group, guard, readable, scope, user};
 
 /// How often, at most, a connection counts its users again.
@@ -43,7 +44,7 @@ pub async fn run(
     let (counts, counts_changed) = tokio::sync::mpsc::unbounded_channel();
     let (members, members_changed) = tokio::sync::mpsc::unbounded_channel();
     let (group_store, group_writer) = reflector::store::<ScimGroup>();
-    let (user_store, user_writer) = reflector::store::<ScimUser>();
+    let (user_store, user_writer) = reflector::store::<KeptUser>();
     let (namespace_store, namespace_writer) = reflector::store::<Namespace>();
     let wakers = Wakers {
         users: wake_users,
@@ -80,31 +81,29 @@ pub async fn run(
         () = stopping => return,
     }
 
-    let indexed = context.clone();
-    let watch = readable::watch::<ScimUser>(&context, user_store.clone())
-        .default_backoff()
-        .modify(|user| user.managed_fields_mut().clear())
-        .inspect(move |event| index(&indexed, event))
-        .reflect(user_writer)
-        .touched_objects()
-        .predicate_filter(
-            predicates::generation
-                .combine(predicates::annotations)
-                .combine(user_lost_our_finalizer),
-            PredicateConfig::default(),
-        );
+    let (indexed, known) = (context.clone(), context.clone());
+    let (kept, sets) = (user_store.clone(), LabelSets::default());
+    let watch = readable::watch::<ScimUser>(&context, move |key| {
+        known.user(key).map(Arc::unwrap_or_clone)
+    })
+    .default_backoff()
+    .inspect(move |event| index(&indexed, event))
+    .filter_map(move |event| std::future::ready(keep(event, &kept, &sets)))
+    .reflect(user_writer)
+    .touched_objects()
+    .filter(|user| std::future::ready(user.as_ref().map_or(true, |user| user.is_news)));
     let user_known = user_store.clone();
     let users = Controller::for_stream(watch, user_store)
         .with_config(Config::default().concurrency(AT_ONCE))
         .reconcile_on(users_woken)
         .graceful_shutdown_on(shutdown.clone())
-        .run(user::reconcile, user::on_error, context.clone())
+        .run(user::open_and_reconcile, user::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
     let indexed = context.clone();
-    let watch = readable::watch::<ScimGroup>(&context, group_store.clone())
+    let known = group_store.clone();
+    let watch = readable::watch::<ScimGroup>(&context, stored(known))
         .default_backoff()
-        .modify(|group| group.managed_fields_mut().clear())
         .inspect(move |event| index_group(&indexed, event))
         .reflect(group_writer)
         .touched_objects()
@@ -125,9 +124,8 @@ pub async fn run(
     let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
     let mut listed = HashSet::new();
-    let watch = readable::watch::<ScimConnection>(&context, store.clone())
+    let watch = readable::watch::<ScimConnection>(&context, stored(store.clone()))
         .default_backoff()
-        .modify(|connection| connection.managed_fields_mut().clear())
         .inspect(move |event| match event {
             Ok(watcher::Event::Delete(gone)) => forgetting.forget_connection(&Key::of(gone)),
             Ok(watcher::Event::Init) => listed.clear(),
@@ -215,26 +213,45 @@ async fn drained(
     }
 }
 
-/// Our finalizer was taken off by somebody else: it has to be put on again. That we put it on
-/// ourselves is no news.
-fn user_lost_our_finalizer(user: &ScimUser) -> Option<u64> {
-    let known = user
-        .status
-        .as_ref()
-        .is_some_and(|s| s.observed_generation.is_some());
-    Some(lost_our_finalizer(user, known))
+/// What a store has of an object.
+fn stored<K>(store: reflector::Store<K>) -> impl Fn(&Key) -> Option<K>
+where
+    K: reflector::Lookup<DynamicType = ()> + Clone + 'static,
+{
+    move |key| store.get(&key.reference()).map(Arc::unwrap_or_clone)
 }
 
+/// Packs the user of an event.
+fn keep(
+    event: Result<watcher::Event<ScimUser>, watcher::Error>,
+    store: &reflector::Store<KeptUser>,
+    sets: &LabelSets,
+) -> Option<Result<watcher::Event<KeptUser>, watcher::Error>> {
+    use watcher::Event;
+    let kept = |user: ScimUser| {
+        let before = store.get(&Key::of(&user).reference());
+        KeptUser::new(user, before.as_deref(), sets)
+            .inspect_err(|error| tracing::error!(%error, "a user could not be kept"))
+            .ok()
+    };
+    Some(Ok(match event {
+        Ok(Event::Init) => Event::Init,
+        Ok(Event::InitDone) => Event::InitDone,
+        Ok(Event::InitApply(user)) => Event::InitApply(kept(user)?),
+        Ok(Event::Apply(user)) => Event::Apply(kept(user)?),
+        Ok(Event::Delete(user)) => Event::Delete(kept(user)?),
+        Err(error) => return Some(Err(error)),
+    }))
+}
+
+/// Our finalizer was taken off by somebody else: it has to be put on again. That we put it on
+/// ourselves is no news.
 fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
     let known = group
         .status
         .as_ref()
         .is_some_and(|s| s.observed_generation.is_some());
-    Some(lost_our_finalizer(group, known))
-}
-
-fn lost_our_finalizer(object: &impl ResourceExt, known: bool) -> u64 {
-    u64::from(known && !finalizer::is_bound(object))
+    Some(u64::from(known && !finalizer::is_bound(group)))
 }
 
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {
@@ -284,13 +301,12 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
 /// Tells the groups of a user that is new, gone, going, or labelled otherwise than before. The store
 /// still has what was before.
 fn followed_by_groups(context: &Context, user: &ScimUser) {
-    let reference = ObjectRef::from_obj(user);
-    let before = context.users.get(&reference);
-    let going = |user: &ScimUser| user.metadata.deletion_timestamp.is_some();
+    let before = context.kept(&Key::of(user));
+    let going = user.metadata.deletion_timestamp.is_some();
     let same = before
         .as_ref()
-        .is_some_and(|before| before.labels() == user.labels() && going(before) == going(user));
-    if same && !going(user) {
+        .is_some_and(|before| before.labels() == user.labels() && before.is_going == going);
+    if same && !going {
         return;
     }
     let mut labels = vec![user.labels().clone()];

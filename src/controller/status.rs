@@ -6,12 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::Request;
 use kube::core::object::HasStatus;
 use kube::{Client, ResourceExt};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::controller::finalizer::Declared;
+use crate::controller::packed::Packed;
 use crate::domain::conditions::{Verdict, merge};
 
 /// What became of a status that was to be written.
@@ -27,7 +30,7 @@ pub enum Wrote {
 
 /// The statuses that were last written, by uid: the watch may not have shown them yet (R05).
 #[derive(Debug)]
-pub struct Statuses<S>(Mutex<HashMap<String, S>>);
+pub struct Statuses<S>(Mutex<HashMap<String, Packed<S>>>);
 
 impl<S> Default for Statuses<S> {
     fn default() -> Self {
@@ -35,12 +38,12 @@ impl<S> Default for Statuses<S> {
     }
 }
 
-impl<S: Clone + Default + PartialEq + Serialize> Statuses<S> {
+impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> {
     /// The status of an object, as we last wrote it or as it was before.
     pub fn last<K: HasStatus<Status = S> + ResourceExt>(&self, object: &K) -> S {
         let uid = object.uid().unwrap_or_default();
         let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = written.get(&uid).cloned();
+        let written = written.get(&uid).and_then(Packed::open);
         written
             .or_else(|| object.status().cloned())
             .unwrap_or_default()
@@ -60,6 +63,7 @@ impl<S: Clone + Default + PartialEq + Serialize> Statuses<S> {
         }
         match patch(client, object, &last, &next).await? {
             Wrote::Written => {
+                let next = Packed::new(&next).map_err(kube::Error::SerdeError)?;
                 let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
                 written.insert(object.uid().unwrap_or_default(), next);
                 Ok(Wrote::Written)
@@ -96,6 +100,10 @@ impl<S: Clone + Default + PartialEq + Serialize> Statuses<S> {
     }
 }
 
+/// What the API server answers to a patch: the whole object, which nobody looks at.
+#[derive(Debug, Deserialize)]
+pub struct Taken {}
+
 /// Writes a status over another one. The uid goes along, so that an object made anew is not touched.
 ///
 /// # Errors
@@ -111,17 +119,24 @@ pub async fn patch<K: Declared, S: Serialize>(
         serde_json::to_value(next).map_err(kube::Error::SerdeError)?,
     );
     let body = json!({"metadata": {"uid": object.uid()}, "status": status});
-    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let namespace = object.namespace().unwrap_or_default();
+    let request = Request::new(K::url_path(&(), Some(&namespace)));
     let parameters = PatchParams::default();
-    match api
-        .patch_status(&object.name_any(), &parameters, &Patch::Merge(body))
-        .await
-    {
-        Ok(_) => Ok(Wrote::Written),
+    let request = request
+        .patch_subresource(
+            "status",
+            &object.name_any(),
+            &parameters,
+            &Patch::Merge(body),
+        )
+        .map_err(kube::Error::BuildRequest)?;
+    match client.request::<Taken>(request).await {
+        Ok(Taken {}) => Ok(Wrote::Written),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Wrote::Gone),
         // Either it was made anew, or the API server could not settle a race of writers: then nothing
         // is written, and to take that for the end of the object would leave it so.
         Err(kube::Error::Api(status)) if status.code == 409 => {
+            let api: Api<K> = Api::namespaced(client.clone(), &namespace);
             let there = api.get_metadata_opt(&object.name_any()).await?;
             if there.is_some_and(|there| there.uid() == object.uid()) {
                 return Err(kube::Error::Api(status));

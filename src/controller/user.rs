@@ -13,6 +13,7 @@ use crate::api::{ScimUser, ScimUserStatus};
 use crate::controller::act::{self, Applied};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
+use crate::controller::kept::KeptUser;
 use crate::controller::live::{Connection, Phase, Ready, State};
 use crate::controller::observe;
 use crate::controller::outcome;
@@ -46,11 +47,29 @@ pub struct Pass<'a> {
     pub seen_stale: std::sync::atomic::AtomicBool,
 }
 
+/// Brings one user up to date, as it is kept.
+///
+/// # Errors
+/// When the API server cannot be written to.
+pub async fn open_and_reconcile(
+    kept: Arc<KeptUser>,
+    context: Arc<Context>,
+) -> Result<Action, kube::Error> {
+    match kept.open() {
+        Some(user) => reconcile(Arc::new(user), context).await,
+        None => {
+            // It was packed by this same process; nothing is done with what cannot be what it was.
+            tracing::error!(user = %Key::of(&*kept), "a user could not be opened");
+            Ok(Action::await_change())
+        }
+    }
+}
+
 /// Brings one user up to date.
 ///
 /// # Errors
 /// When the API server cannot be written to.
-pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
+async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
     let key = Key::of(&*user);
     if context.unreadable.contains::<ScimUser>(&key) {
         return Ok(Action::await_change());
@@ -395,7 +414,7 @@ impl Pass<'_> {
 }
 
 /// How long to wait after the API server refused a write.
-pub fn on_error(user: Arc<ScimUser>, error: &kube::Error, context: Arc<Context>) -> Action {
+pub fn on_error(user: Arc<KeptUser>, error: &kube::Error, context: Arc<Context>) -> Action {
     tracing::debug!(user = %Key::of(&*user), %error, "the API server did not take a write");
     Action::requeue(context.next_wait(&user.uid().unwrap_or_default()))
 }

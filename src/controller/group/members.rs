@@ -49,10 +49,10 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
     }
     if let Some(selector) = selector(pass.group) {
         for key in context.index(|index| index.members_of(&connection.key)) {
-            let user = context.user(&key);
-            let chosen = user
-                .filter(|user| selector.matches(user.labels()) && belongs(pass, connection, user));
-            if let Some(user) = chosen {
+            let kept = context.kept(&key);
+            let chosen = kept.filter(|user| selector.matches(user.labels()));
+            let user = chosen.and_then(|user| user.open());
+            if let Some(user) = user.filter(|user| belongs(pass, connection, user)) {
                 add(key, Some(&user));
             }
         }

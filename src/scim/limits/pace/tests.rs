@@ -1,3 +1,5 @@
+//! The learned rate against backends that allow so much a second, or a minute.
+
 use super::*;
 
 /// A backend that allows so many requests in each window, and a sender that goes as fast as it may.

@@ -1,0 +1,47 @@
+//! Values that are kept for everybody, packed: what they have in common is referred to, not repeated.
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What they have in common. Any text will do, and the nearer to a user as it is serialised, the smaller the
+/// result. It is stored nowhere but in memory, so that it may change with any version.
+const LIKE_MOST: &[u8] = include_bytes!("packed/like_most.json");
+
+/// A packed value.
+#[derive(Clone, Debug)]
+pub struct Packed<T> {
+    length: u32,
+    bytes: Box<[u8]>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Packed<T> {
+    /// Packs a value.
+    ///
+    /// # Errors
+    /// When it cannot be serialised, which nothing that was read can be the cause of.
+    pub fn new(value: &T) -> Result<Self, serde_json::Error> {
+        let json = serde_json::to_vec(value)?;
+        let bytes = lz4_flex::block::compress_with_dict(&json, LIKE_MOST);
+        Ok(Self {
+            // Objects of the API server have 1.5 MiB at most.
+            length: u32::try_from(json.len()).unwrap_or(u32::MAX),
+            bytes: bytes.into_boxed_slice(),
+            of: PhantomData,
+        })
+    }
+
+    /// The value, equal to what was packed.
+    pub fn open(&self) -> Option<T> {
+        let length = self.length as usize;
+        let json = lz4_flex::block::decompress_with_dict(&self.bytes, length, LIKE_MOST).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    /// How many bytes it takes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
