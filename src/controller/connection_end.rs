@@ -89,8 +89,12 @@ fn needed_by(context: &Context, connection: &Key) -> usize {
     let users = users.iter().filter_map(|key| context.user(key));
     let groups = context.groups_index(|index| index.groups_of(connection));
     let groups = groups.iter().filter_map(|key| context.group(key));
-    users.filter(|user| finalizer::is_bound(&**user)).count()
-        + groups.filter(|group| finalizer::is_bound(&**group)).count()
+    users
+        .filter(|user| finalizer::owes(context, &**user))
+        .count()
+        + groups
+            .filter(|group| finalizer::owes(context, &**group))
+            .count()
         // Whose the unreadable are nobody knows.
         + context.unreadable.bound()
 }

@@ -24,6 +24,7 @@ pub mod memory;
 pub mod observe;
 pub mod outcome;
 pub mod outcomes;
+pub mod past;
 pub mod readable;
 pub mod report;
 pub mod run;
