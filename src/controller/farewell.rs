@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
+use crate::api::ScimConnection;
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
@@ -16,7 +17,6 @@ use crate::controller::past::Past;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
 use crate::controller::{act, guard, observe, scope};
-use crate::api::ScimConnection;
 use crate::domain::conditions::Verdict;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
 use crate::domain::identity::is_orphaned;
@@ -145,6 +145,10 @@ async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<W
         let gone = !unreadable.contains::<ScimConnection>(&Key::connection_of(pass.user));
         return gone.then(|| Word::undone(finalizer::UNRECORDED));
     };
+    if connection.is_untouched() {
+        let why = "the connection was never ready, and nothing is created before";
+        return Some(Word::done("Released", why));
+    }
     let Phase::Ready(ready) = connection.phase_for(&pass.key) else {
         return None;
     };

@@ -334,7 +334,10 @@ impl Pass<'_> {
         connection: Option<&Connection>,
         valid: Verdict,
     ) -> Result<Action, kube::Error> {
-        finalizer::free(self.context, self.user).await?;
+        if connection.is_some() {
+            // Whose connection does not exist may wait for it to come; and goes without one.
+            finalizer::free(self.context, self.user).await?;
+        }
         let archived = match connection {
             Some(connection) => report::archived_seen(self, connection),
             None => report::archived_before(self),

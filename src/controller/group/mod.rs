@@ -205,7 +205,10 @@ impl Pass<'_> {
         reason: Reason,
         message: String,
     ) -> Result<Action, kube::Error> {
-        finalizer::free(self.context, self.group).await?;
+        if connection.is_some() {
+            // What has no connection may wait for it to come; and goes without one.
+            finalizer::free(self.context, self.group).await?;
+        }
         let report = Report::invalid(self, Verdict::no(C::Valid, reason, message));
         report::write(self, connection, report).await?;
         Ok(Action::await_change())
