@@ -394,7 +394,10 @@ async fn a_connection_that_was_never_ready_keeps_nobody() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_keeps_nobody() -> Result<()> {
-    let mut scene = governed(json!({"mode": "DryRun"})).await?;
+    let mut scene = stage().await?;
+    scene.policy_is(true).await?;
+    let url = scene.proxy.url();
+    scene.rig.connect(&url, json!({"mode": "DryRun"})).await?;
     scene.declare_bound("ada", ada()).await?;
     scene.rig.user_is("ada", "Ready", "False", "DryRun").await?;
     scene.is_free("ada").await?;
@@ -415,6 +418,46 @@ async fn a_dry_run_keeps_nobody() -> Result<()> {
         scene.is_gone(name).await?;
     }
     scene.nothing_was_written()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_and_a_suspension_keep_whoever_has_an_account_that_is_not_recorded() -> Result<()>
+{
+    let mut scene = governed(json!({"deletionPolicy": "Delete"})).await?;
+    scene
+        .rig
+        .declare("first", person("first@example.com"))
+        .await?;
+    scene.rig.settled("first").await?;
+    let mut held = scene
+        .proxy
+        .hold_reply_after_commit(Matcher::new(Method::POST, "/Users"));
+    scene.declare_bound("ada", ada()).await?;
+    held.committed().await?;
+    scene.stop_operator().await?;
+    held.release();
+    scene.rig.edit_connection(json!({"mode": "DryRun"})).await?;
+    scene.ask_to_delete("ada").await?;
+    scene.rig.restart().await?;
+    scene.rig.user_is("ada", "Ready", "False", "DryRun").await?;
+    scene.rig.edit("ada", json!({"suspend": true})).await?;
+    scene
+        .rig
+        .edit_connection(json!({"mode": "Enforce"}))
+        .await?;
+    scene
+        .rig
+        .user_is("ada", "Ready", "False", "Suspended")
+        .await?;
+    scene.rig.sync("looked at").await?;
+    ensure!(
+        scene.simulator.users().len() == 2,
+        "it was to be left alone"
+    );
+    scene.rig.edit("ada", json!({"suspend": false})).await?;
+    scene.is_gone("ada").await?;
+    ensure!(scene.simulator.users().len() == 1, "a leaver was left in");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
