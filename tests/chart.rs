@@ -389,6 +389,7 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
 
     one_per_cluster(&plane).await?;
 
+    plane.await_declarations("identity").await?;
     let person = json!({
         "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
         "metadata": {"name": "ada", "namespace": "identity"},
