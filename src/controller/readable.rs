@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
-use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
@@ -138,6 +138,7 @@ where
         Event::InitApply(guard) => {
             seen(&guard);
             if guard.0.is_err() {
+                inherited::<K>(context, &guard);
                 say::<K>(context, &guard);
                 // What was known before stands.
                 return known(&guard).map(Event::InitApply);
@@ -158,6 +159,17 @@ where
             let known = known(&guard);
             guard.0.ok().or(known).map(Event::Delete)
         }
+    }
+}
+
+/// Notes that somebody may have begun something for an object before: it may be readable again one day.
+fn inherited<K: Declared>(context: &Context, guard: &DeserializeGuard<K>) {
+    let uid = guard.uid().unwrap_or_default();
+    let bound = finalizer::is_bound(guard);
+    match &*K::kind(&()) {
+        "ScimUser" => context.user_pasts.listed(&uid, bound),
+        "ScimGroup" => context.group_pasts.listed(&uid, bound),
+        _ => {}
     }
 }
 
