@@ -2,6 +2,8 @@
 //! operator may do once it is installed, and what is left when it is gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "chart/policy.rs"]
+mod policy;
 #[path = "chart/rights.rs"]
 mod rights;
 
@@ -350,6 +352,11 @@ async fn bad_values_are_refused() -> Result<()> {
             "terminationGracePeriodSeconds=40",
             "requests in flight would be cut off, and the lease be kept",
         ),
+        ("finalizerPolicy.enabled=sometimes", "neither yes nor no"),
+        (
+            "finalizerPolicy.enable=true",
+            "a misspelt value would be ignored",
+        ),
         ("refuseSecondRelease=perhaps", "a string would count as yes"),
     ] {
         let rendered = template(plane, &["--set", bad]).await;
@@ -382,6 +389,7 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
 
     one_per_cluster(&plane).await?;
 
+    plane.await_declarations("identity").await?;
     let person = json!({
         "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
         "metadata": {"name": "ada", "namespace": "identity"},
@@ -398,6 +406,7 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
         .kubectl_with_input(&["create", "-f", "-"], &lease.to_string())
         .await?;
     rights::are_as_promised(&plane).await?;
+    policy::is_in_force(&plane).await?;
 
     // There is no kubelet, so the pod itself is put to pod security admission.
     let get = "get deployment scim-operator -n scim-system -o json";
@@ -422,7 +431,7 @@ async fn installed_upgraded_and_removed_it_leaves_the_crds() -> Result<()> {
     plane
         .helm(&typed("uninstall scim-operator -n scim-system"))
         .await?;
-    let all = "get crds,scimusers,clusterroles,clusterrolebindings,deployments,poddisruptionbudgets,roles,rolebindings,serviceaccounts -A -o name";
+    let all = "get crds,scimusers,clusterroles,clusterrolebindings,deployments,poddisruptionbudgets,roles,rolebindings,serviceaccounts,mutatingadmissionpolicies,mutatingadmissionpolicybindings -A -o name";
     let left = plane.kubectl(&typed(all)).await?;
     let mut left: Vec<&str> = left.lines().filter(|l| l.contains("scim")).collect();
     left.retain(|l| !l.starts_with("customresourcedefinition"));

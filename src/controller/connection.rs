@@ -426,6 +426,17 @@ async fn bring_up(
             connection.note(&user, None);
         }
     }
+    if connection.is_untouched() {
+        // Written down before anything can be begun: a user of whom nothing is recorded is known to have
+        // no account for as long as this is not.
+        let run = Run::Listing;
+        let told = connection_status::report(object, context, connection, memory, run).await;
+        if !matches!(told, Ok(Wrote::Written | Wrote::Unchanged)) {
+            memory.listed = None;
+            return Err(vec![]);
+        }
+        connection.set_untouched(false);
+    }
     wake.extend(connection.set_phase(Phase::Ready(Arc::new(ready))));
     if first {
         wake.extend(context.everyone_of(&connection.key));

@@ -9,9 +9,11 @@ use kube::runtime::controller::Action;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
 use crate::api::{ANNOTATION_ABANDON, ScimConnection};
+use crate::controller::connection_status::is_untouched;
 use crate::controller::context::Context;
 use crate::controller::finalizer::{self, Ensured, Word};
 use crate::controller::index::Key;
+use crate::controller::past::Past;
 use crate::controller::scope::{self, Ending};
 use crate::domain::conditions::Verdict;
 
@@ -48,7 +50,7 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
         return Ok(End::Over(Action::await_change()));
     }
     let known = context.users_are_known() && context.groups_are_known();
-    let needed = needed_by(context, &Key::of(object));
+    let needed = needed_by(context, object);
     let ending = scope::of(context, object);
     let waited = ending.is_some_and(|ending| ending.left.is_zero());
     let word = if known && needed == 0 {
@@ -84,13 +86,23 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
 }
 
 /// How many users and groups have something at the backend, or may have.
-fn needed_by(context: &Context, connection: &Key) -> usize {
-    let users = context.index(|index| index.members_of(connection));
+fn needed_by(context: &Context, object: &ScimConnection) -> usize {
+    let connection = Key::of(object);
+    let untouched = is_untouched(object);
+    let needs = |past: Past| past == Past::Begun || (past == Past::Unknown && !untouched);
+    let users = context.index(|index| index.members_of(&connection));
+    // Whoever has no finalizer need not be opened.
     let users = users.iter().filter_map(|key| context.kept(key));
-    let groups = context.groups_index(|index| index.groups_of(connection));
+    let users = users.filter(|user| user.is_bound);
+    let users = users.filter_map(|user| user.open());
+    let groups = context.groups_index(|index| index.groups_of(&connection));
     let groups = groups.iter().filter_map(|key| context.group(key));
-    users.filter(|user| user.is_bound).count()
-        + groups.filter(|group| finalizer::is_bound(&**group)).count()
+    users
+        .filter(|user| needs(finalizer::past(context, user)))
+        .count()
+        + groups
+            .filter(|group| needs(finalizer::past(context, &**group)))
+            .count()
         // Whose the unreadable are nobody knows.
         + context.unreadable.bound()
 }

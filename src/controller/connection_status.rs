@@ -42,6 +42,7 @@ pub enum Run<'a> {
 /// went wrong.
 pub fn remember(object: &ScimConnection, connection: &Connection) {
     connection.group_side().forget();
+    connection.set_untouched(is_untouched(object));
     let Some(status) = &object.status else {
         return;
     };
@@ -58,6 +59,13 @@ pub fn remember(object: &ScimConnection, connection: &Connection) {
             connection.directory().external_id_was_dropped();
         }
     }
+}
+
+/// Whether the status proves that nothing was ever begun at the backend: before that, it says what the backend
+/// can do.
+pub fn is_untouched(object: &ScimConnection) -> bool {
+    let status = object.status.as_ref();
+    status.is_none_or(|s| s.capabilities.is_none() && s.last_full_sync.is_none())
 }
 
 /// Writes the status, if it differs from the last.

@@ -19,6 +19,7 @@ use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
 use crate::controller::kept::KeptUser;
 use crate::controller::live::{Connection, Woken};
+use crate::controller::past::Pasts;
 use crate::controller::readable::Unreadable;
 use crate::controller::scope::Ends;
 use crate::controller::secrets::Watches;
@@ -67,6 +68,10 @@ pub struct Context {
     pub user_statuses: Statuses<ScimUserStatus>,
     /// What was last written of groups.
     pub group_statuses: Statuses<ScimGroupStatus>,
+    /// What was begun for users, where their status does not say.
+    pub user_pasts: Pasts,
+    /// What was begun for groups.
+    pub group_pasts: Pasts,
     /// Users whose connection does not exist, that are worked on at once.
     pub orphan_slots: Slots,
     /// Groups of that kind.
@@ -152,6 +157,8 @@ impl Context {
             started: (jiff::Timestamp::now().as_second(), Instant::now()),
             user_statuses: Statuses::default(),
             group_statuses: Statuses::default(),
+            user_pasts: Pasts::default(),
+            group_pasts: Pasts::default(),
             orphan_slots: Slots::default(),
             orphan_group_slots: Slots::default(),
             unreadable: Unreadable::default(),
@@ -425,6 +432,7 @@ impl Context {
     /// Forgets a group that is gone.
     pub fn forget_group(&self, uid: &str) {
         self.group_statuses.forget(uid);
+        self.group_pasts.forget(uid);
         self.ends.forget(uid);
         self.gathered(uid);
         self.settled(uid);
@@ -433,6 +441,7 @@ impl Context {
     /// Forgets a user that is gone.
     pub fn forget_user(&self, uid: &str) {
         self.user_statuses.forget(uid);
+        self.user_pasts.forget(uid);
         self.ends.forget(uid);
         self.settled(uid);
     }

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
+use crate::api::ScimConnection;
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
 use crate::controller::failures;
 use crate::controller::finalizer::{self, Word};
+use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
+use crate::controller::past::Past;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
 use crate::controller::{act, guard, observe, scope};
@@ -37,6 +40,8 @@ pub async fn exit(
     }
     let word = if !finalizer::is_bound(pass.user) {
         return Ok(Some(Action::await_change()));
+    } else if !finalizer::owes(pass.context, pass.user) {
+        Word::done("Released", "nothing was begun at the backend")
     } else if finalizer::is_abandoned(pass.user) {
         let note = "released by annotation; the account was left as it is";
         Word::done("Abandoned", note)
@@ -76,6 +81,11 @@ async fn part_by(
     policy: Option<DeletionPolicy>,
     scope: Scope,
 ) -> Result<Action, kube::Error> {
+    if finalizer::past(pass.context, pass.user) == Past::Unknown
+        && let Some(word) = never_was(pass, connection).await
+    {
+        return release(pass, connection, word).await;
+    }
     if pass.user.spec.suspend {
         let why = "deletion waits: spec.suspend leaves the account alone";
         let ready = Verdict::no(C::Ready, Reason::Suspended, why);
@@ -122,6 +132,34 @@ async fn part_by(
             .await?;
             Ok(Action::await_change())
         }
+    }
+}
+
+/// Whether a user of whom nothing is recorded can go without a write, though an earlier process may have
+/// begun to create it: nobody who never had an account is kept by a suspension, a dry run or a connection
+/// that does not exist.
+async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
+    let Some(connection) = connection else {
+        let unreadable = &pass.context.unreadable;
+        // A connection stays for whoever may have an account: it went by force, or never was.
+        let gone = !unreadable.contains::<ScimConnection>(&Key::connection_of(pass.user));
+        return gone.then(|| Word::undone(finalizer::UNRECORDED));
+    };
+    if connection.is_untouched() {
+        let why = "the connection was never ready, and nothing is created before";
+        return Some(Word::done("Released", why));
+    }
+    let Phase::Ready(ready) = connection.phase_for(&pass.key) else {
+        return None;
+    };
+    if !connection.directory_of(&ready).complete() {
+        // Whoever waits is woken by the next listing, also those that are not to be written to.
+        connection.wait(pass.key.clone());
+        return None;
+    }
+    match find(pass, connection, &ready).await {
+        Ok(Leaver::Nobody) => Some(Word::done("Released", "nothing was found at the backend")),
+        _ => None,
     }
 }
 

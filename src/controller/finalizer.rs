@@ -1,5 +1,5 @@
-//! The finalizer: put on before anything is created at the backend, taken off when nothing is left
-//! to do there. Both by merge patch with the resourceVersion, so that nobody else's finalizer is lost.
+//! The finalizer: put on before anything is created at the backend, at creation by an admission policy or
+//! here; taken off when nothing is left to do there. Both by merge patch with the resourceVersion, so that nobody else's finalizer is lost.
 
 use std::fmt::Debug;
 
@@ -10,15 +10,62 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::{ANNOTATION_ABANDON, FINALIZER};
+use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimGroup, ScimUser};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
+use crate::controller::past::{Past, Pasts};
 use crate::controller::scope;
 use crate::controller::status::Taken;
 
-/// Whether an object has it: something may be at a backend.
+/// Whether an object has it. An admission policy may have put it on: whether something may be at a backend
+/// is known by `owes`.
 pub fn is_bound(object: &impl ResourceExt) -> bool {
     object.finalizers().iter().any(|f| f == FINALIZER)
+}
+
+/// A kind whose objects have a past.
+pub trait Provisioned: Declared {
+    /// What is known of such objects.
+    fn pasts(context: &Context) -> &Pasts;
+
+    /// Whether status, as it was last written, speaks of something at a backend.
+    fn is_recorded(&self, context: &Context) -> bool;
+}
+
+impl Provisioned for ScimUser {
+    fn pasts(context: &Context) -> &Pasts {
+        &context.user_pasts
+    }
+
+    fn is_recorded(&self, context: &Context) -> bool {
+        let status = context.user_statuses.last(self);
+        status.id.is_some() || status.creating.is_some()
+    }
+}
+
+impl Provisioned for ScimGroup {
+    fn pasts(context: &Context) -> &Pasts {
+        &context.group_pasts
+    }
+
+    fn is_recorded(&self, context: &Context) -> bool {
+        let status = context.group_statuses.last(self);
+        status.id.is_some() || status.creating.is_some()
+    }
+}
+
+/// What may be at a backend because of an object.
+pub fn past<K: Provisioned>(context: &Context, object: &K) -> Past {
+    if !is_bound(object) {
+        return Past::Nothing;
+    }
+    let uid = object.uid().unwrap_or_default();
+    K::pasts(context).of(&uid, object.is_recorded(context))
+}
+
+/// Whether something may be at a backend because of an object.
+pub fn owes<K: Provisioned>(context: &Context, object: &K) -> bool {
+    past(context, object) != Past::Nothing
 }
 
 /// Whether a person has said that an object is to go, whatever it leaves at a backend.
@@ -48,6 +95,36 @@ impl<K> Declared for K where
         + Debug
         + DeserializeOwned
 {
+}
+
+/// Puts the finalizer on where it is missing, and remembers that from here on something is begun.
+///
+/// # Errors
+/// When the API server does not take the patch.
+pub async fn begin<K: Provisioned>(context: &Context, object: &K) -> Result<Ensured, kube::Error> {
+    let ensured = ensure(&context.client, object).await?;
+    if ensured == Ensured::There && !object.is_recorded(context) {
+        K::pasts(context).begin(&object.uid().unwrap_or_default());
+    }
+    Ok(ensured)
+}
+
+/// Takes the finalizer off an object for which nothing was ever begun, and nothing will be for now: it can go
+/// without us. Once only, so that nobody who puts it back is fought.
+///
+/// # Errors
+/// When the API server does not take the patch.
+pub async fn free<K: Provisioned>(context: &Context, object: &K) -> Result<(), kube::Error> {
+    let uid = object.uid().unwrap_or_default();
+    let pasts = K::pasts(context);
+    if is_bound(object)
+        && past(context, object) == Past::Nothing
+        && !pasts.was_freed(&uid)
+        && release(&context.client, object).await? == Ensured::There
+    {
+        pasts.free(&uid);
+    }
+    Ok(())
 }
 
 /// Puts the finalizer on.
@@ -92,6 +169,9 @@ fn to(object: &impl ResourceExt, finalizers: Vec<String>) -> serde_json::Value {
 async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
     raced(patch_finalizers(client, object, without_ours(object)).await)
 }
+
+/// Why an object goes whose connection does not exist, when nobody knows whether anything was begun.
+pub const UNRECORDED: &str = "the ScimConnection is gone and no account or group was ever recorded; one that was being created when the operator last ended may have been left";
 
 /// What there is to say when a deleted object is let go.
 #[derive(Clone, Copy, Debug)]

@@ -97,6 +97,8 @@ pub struct Connection {
     /// What the times of the circuit are counted from.
     begun: Instant,
     tripped: AtomicBool,
+    /// No process ever got as far as to write to this backend.
+    untouched: AtomicBool,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     holders: Mutex<HashMap<String, Key>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
@@ -136,6 +138,7 @@ impl Connection {
             circuit: Mutex::default(),
             begun: Instant::now(),
             tripped: AtomicBool::new(false),
+            untouched: AtomicBool::new(false),
             outcomes: Mutex::default(),
             holders: Mutex::default(),
             group_outcomes: Mutex::default(),
@@ -221,6 +224,16 @@ impl Connection {
     /// `externalId`: what the first one teaches decides how the others are marked.
     pub async fn pilot(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.pilot.lock().await
+    }
+
+    /// Notes whether no process ever got as far as to write to this backend, as the status says.
+    pub fn set_untouched(&self, untouched: bool) {
+        self.untouched.store(untouched, Ordering::Release);
+    }
+
+    /// Whether that is certain: then nothing can be there because of anybody.
+    pub fn is_untouched(&self) -> bool {
+        self.untouched.load(Ordering::Acquire)
     }
 
     /// Notes that a user waits for the connection to be looked at again.

@@ -27,6 +27,7 @@ pub mod observe;
 pub mod outcome;
 pub mod outcomes;
 pub mod packed;
+pub mod past;
 pub mod readable;
 pub mod report;
 pub mod run;

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
-use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
@@ -132,6 +132,7 @@ fn read<K: Parts + Send + Sync + 'static>(
         Event::InitApply(lean) => {
             seen(&lean);
             if lean.object.is_none() {
+                inherited::<K>(context, &lean);
                 say::<K>(context, &lean);
                 // What was known before stands.
                 return known(&lean).map(Event::InitApply);
@@ -152,6 +153,17 @@ fn read<K: Parts + Send + Sync + 'static>(
             let known = known(&lean);
             lean.object.or(known).map(Event::Delete)
         }
+    }
+}
+
+/// Notes that somebody may have begun something for an object before: it may be readable again one day.
+fn inherited<K: Declared>(context: &Context, lean: &Lean<K>) {
+    let uid = lean.uid().unwrap_or_default();
+    let bound = finalizer::is_bound(lean);
+    match &*K::kind(&()) {
+        "ScimUser" => context.user_pasts.listed(&uid, bound),
+        "ScimGroup" => context.group_pasts.listed(&uid, bound),
+        _ => {}
     }
 }
 

@@ -248,11 +248,15 @@ pub async fn write(
         ),
     };
     let now = next.conditions.clone();
+    let recorded = next.id.is_some();
     let statuses = &pass.context.user_statuses;
     let wrote = statuses
         .write(&pass.context.client, pass.user, next)
         .await?;
     if wrote == Wrote::Written {
+        if recorded {
+            pass.context.user_pasts.forget(&pass.uid);
+        }
         let object = pass.user.object_ref(&());
         let before = &pass.before.conditions;
         pass.context.events.tell(object, before, &now, event);

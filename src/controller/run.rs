@@ -17,6 +17,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::{Context, MemberChange, Options, Wakers};
 use crate::controller::events::Events;
+use crate::controller::finalizer::Provisioned;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
 use crate::controller::kept::{KeptUser, LabelSets};
@@ -254,6 +255,12 @@ fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
     Some(u64::from(known && !finalizer::is_bound(group)))
 }
 
+/// Notes of an object that a listing shows that somebody may have begun something for it before.
+fn inherited<K: Provisioned>(context: &Context, object: &K) {
+    let unrecorded = finalizer::is_bound(object) && !object.is_recorded(context);
+    K::pasts(context).listed(&object.uid().unwrap_or_default(), unrecorded);
+}
+
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {
     use watcher::Event;
     let woken = match event {
@@ -265,12 +272,16 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             // What went while the watch was down sent no event to the groups it was in.
             context.wake_groups(context.groups.state().iter().map(|group| Key::of(&**group)));
             let woken = context.index(crate::controller::index::Index::finish);
+            context.user_pasts.all_listed();
             context.forget_the_gone();
             // Where there is nobody, nobody's outcome would have it counted.
             context.recount_all();
             woken
         }
-        Ok(Event::InitApply(user)) => context.index(|index| index.apply(user)),
+        Ok(Event::InitApply(user)) => {
+            inherited(context, user);
+            context.index(|index| index.apply(user))
+        }
         Ok(Event::Apply(user)) => {
             followed_by_groups(context, user);
             context.index(|index| index.apply(user))
@@ -324,12 +335,15 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
         Ok(Event::Init) => context.groups_index(GroupIndex::begin),
         Ok(Event::InitDone) => {
             context.groups_index(GroupIndex::finish);
+            context.group_pasts.all_listed();
             context.recount_all();
             context.wake_groups(context.groups_index(|index| index.all()));
         }
-        Ok(Event::Apply(group) | Event::InitApply(group)) => {
+        Ok(Event::InitApply(group)) => {
+            inherited(context, group);
             context.groups_index(|index| index.apply(group));
         }
+        Ok(Event::Apply(group)) => context.groups_index(|index| index.apply(group)),
         Ok(Event::Delete(group)) => {
             let key = Key::of(group);
             if let Some(connection) = context.connection(&connection_of(group)) {

@@ -136,6 +136,7 @@ async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action,
             .await;
     }
     if user.spec.suspend {
+        finalizer::free(&context, &*user).await?;
         return report::write(&pass, Some(&connection), Report::suspended(&pass))
             .await
             .map(|()| Action::await_change());
@@ -218,11 +219,14 @@ async fn work(
             .await;
     }
     if ready.spec.mode == Mode::Enforce
-        && finalizer::ensure(&pass.context.client, pass.user).await? == finalizer::Ensured::Raced
+        && finalizer::begin(pass.context, pass.user).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     let manager_pending = manager.as_ref().is_some_and(|manager| manager.id.is_none());
+    if ready.spec.mode == Mode::DryRun {
+        finalizer::free(pass.context, pass.user).await?;
+    }
     let mut applied = step(pass, connection, ready, &valid, manager_pending).await?;
     if let Applied::LookAgain = applied {
         // The backend said that the name is taken, and the account is in the directory now.
@@ -351,6 +355,10 @@ impl Pass<'_> {
         connection: Option<&Connection>,
         valid: Verdict,
     ) -> Result<Action, kube::Error> {
+        if connection.is_some() {
+            // Whose connection does not exist may wait for it to come; and goes without one.
+            finalizer::free(self.context, self.user).await?;
+        }
         let archived = match connection {
             Some(connection) => report::archived_seen(self, connection),
             None => report::archived_before(self),

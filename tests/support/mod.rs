@@ -52,6 +52,7 @@ impl Rig {
                 &access,
             ])
             .await?;
+        plane.await_declarations(NAMESPACE).await?;
         let client = plane.admin_client().await?;
         let operator = Self::operator(&plane, variables).await?;
         Ok(Self {

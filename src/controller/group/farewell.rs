@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
+use crate::api::ScimConnection;
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
@@ -14,6 +15,7 @@ use crate::controller::group::{Pass, act, observe, report};
 use crate::controller::guard;
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
+use crate::controller::past::Past;
 use crate::controller::scope;
 use crate::domain::group::{GroupFarewell, ObservedGroup, farewell_group};
 use crate::domain::identity::is_orphaned;
@@ -43,6 +45,8 @@ pub async fn exit(
         .map_or(by_default, |policy| policy == GroupDeletionPolicy::Retain);
     let word = if !finalizer::is_bound(group) {
         return Ok(Some(Action::await_change()));
+    } else if !finalizer::owes(pass.context, group) {
+        Word::done("Released", "nothing was begun at the backend")
     } else if finalizer::is_abandoned(group) {
         let why = "released by annotation; the group was left as it is";
         Word::done("Abandoned", why)
@@ -76,6 +80,11 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
         report::write(pass, connection, Report::waiting(pass, reason, why)).await?;
         Ok(Action::await_change())
     };
+    if finalizer::past(pass.context, group) == Past::Unknown
+        && let Some(word) = never_was(pass, connection).await
+    {
+        return release(pass, connection, word).await;
+    }
     if group.spec.suspend {
         let why = "deletion waits: spec.suspend leaves the group alone";
         return wait(Reason::Suspended, why).await;
@@ -95,6 +104,33 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
             let why = "deletion waits for the connection to be ready";
             wait(Reason::ConnectionNotReady, why).await
         }
+    }
+}
+
+/// Whether a group of which nothing is recorded can go without a write, as a user can.
+async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
+    let Some(connection) = connection else {
+        let unreadable = &pass.context.unreadable;
+        let gone = !unreadable.contains::<ScimConnection>(&pass.connection_key);
+        return gone.then(|| Word::undone(finalizer::UNRECORDED));
+    };
+    if connection.is_untouched() {
+        let why = "the connection was never ready, and nothing is created before";
+        return Some(Word::done("Released", why));
+    }
+    let Phase::Ready(ready) = connection.phase_for_group(&pass.key) else {
+        return None;
+    };
+    match find(pass, connection, &ready).await {
+        Ok(Some(Leaver::Nobody)) => {
+            Some(Word::done("Released", "nothing was found at the backend"))
+        }
+        Ok(None) => {
+            connection.ask_for_groups(pass.key.clone());
+            pass.context.wake_connection(&connection.key);
+            None
+        }
+        _ => None,
     }
 }
 

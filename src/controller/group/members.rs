@@ -87,7 +87,7 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
 /// Whether a user is one of this connection's, let in by it, and not gone. Whoever is deleted stays a
 /// member until that is carried out: the guard may hold it, and it may be a mistake that is put right.
 fn belongs(pass: &Pass<'_>, connection: &Connection, user: &ScimUser) -> bool {
-    (user.metadata.deletion_timestamp.is_none() || finalizer::is_bound(user))
+    (user.metadata.deletion_timestamp.is_none() || finalizer::owes(pass.context, user))
         && Key::connection_of(user) == connection.key
         && pass.lets_in(&user.namespace().unwrap_or_default())
 }

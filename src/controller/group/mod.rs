@@ -133,6 +133,7 @@ pub async fn reconcile(
         return pass.stop(Some(&connection), reason, message).await;
     }
     if group.spec.suspend {
+        finalizer::free(&context, &*group).await?;
         let report = Report::suspended(&pass);
         report::write(&pass, Some(&connection), report).await?;
         return Ok(Action::await_change());
@@ -168,9 +169,12 @@ async fn work(
         }
     };
     if ready.spec.mode == Mode::Enforce
-        && finalizer::ensure(&pass.context.client, pass.group).await? == finalizer::Ensured::Raced
+        && finalizer::begin(pass.context, pass.group).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
+    }
+    if ready.spec.mode == Mode::DryRun {
+        finalizer::free(pass.context, pass.group).await?;
     }
     let mut written = act::Written::default();
     let mut applied = Applied::LookAgain;
@@ -203,6 +207,10 @@ impl Pass<'_> {
         reason: Reason,
         message: String,
     ) -> Result<Action, kube::Error> {
+        if connection.is_some() {
+            // What has no connection may wait for it to come; and goes without one.
+            finalizer::free(self.context, self.group).await?;
+        }
         let report = Report::invalid(self, Verdict::no(C::Valid, reason, message));
         report::write(self, connection, report).await?;
         Ok(Action::await_change())

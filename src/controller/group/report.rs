@@ -185,11 +185,15 @@ pub async fn write(
         ),
     };
     let now = next.conditions.clone();
+    let recorded = next.id.is_some();
     let statuses = &pass.context.group_statuses;
     let wrote = statuses
         .write(&pass.context.client, pass.group, next)
         .await?;
     if wrote == Wrote::Written {
+        if recorded {
+            pass.context.group_pasts.forget(&pass.uid);
+        }
         let object = pass.group.object_ref(&());
         let before = &pass.before.conditions;
         pass.context.events.tell(object, before, &now, event);

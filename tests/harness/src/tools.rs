@@ -11,9 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::{controlplane::ControlPlane, process::find_in_path, scratch::Scratch};
+use crate::{
+    components::START_DEADLINE, controlplane::ControlPlane, process::find_in_path,
+    scratch::Scratch, wait::eventually,
+};
 
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controlplane/build");
 
@@ -117,6 +121,28 @@ impl ControlPlane {
     pub async fn helm(&self, arguments: &[&str]) -> Result<String> {
         let admin = self.admin_kubeconfig();
         self.tools.run("helm", admin, arguments, None).await
+    }
+
+    /// Waits, after the chart was installed, until users can be declared in a namespace as they can from then
+    /// on. For some seconds after it has got the definitions an API server has no schema for the admission
+    /// policy, and answers 503; before it has seen the policy it does without.
+    pub async fn await_declarations(&self, namespace: &str) -> Result<()> {
+        let kind = "mutatingadmissionpolicies.v1.admissionregistration.k8s.io";
+        let policies = self.kubectl(&["get", kind, "-o", "name"]).await;
+        let governed = policies.is_ok_and(|names| names.contains("scim-operator"));
+        let probe = json!({
+            "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+            "metadata": {"name": "probe", "namespace": namespace},
+            "spec": {"connectionRef": {"name": "probe"}, "userName": "probe@example.com"}
+        });
+        let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+        eventually("users can be declared", START_DEADLINE, async || {
+            let made = self.kubectl_with_input(&create, &probe.to_string()).await?;
+            let made: Value = serde_json::from_str(&made)?;
+            let bound = made["metadata"]["finalizers"].is_array();
+            Ok((bound || !governed).then_some(()))
+        })
+        .await
     }
 
     /// A `PATH` on which scripts find the binaries of this plane first.

@@ -60,7 +60,9 @@ impl Rig {
             "--set-json",
             &access,
         ];
+        // As it is usually installed, with the admission policy that sets the finalizer.
         plane.helm(&install).await?;
+        plane.await_declarations(SYSTEM).await?;
         let kubeconfig = plane
             .service_account_kubeconfig(SYSTEM, "scim-operator")
             .await?;

@@ -76,6 +76,7 @@ async fn install(stage: &mut Stage) -> Result<()> {
     ];
     stage.helm(&install).await?;
     stage.installed();
+    stage.plane.await_declarations(NAMESPACE).await?;
     if stage.is_existing_cluster() {
         stage.step(
             "On a cluster with nodes the Deployment rests: the operator is to be this build's.",

@@ -70,6 +70,7 @@ async fn main() -> Result<()> {
         &access,
     ];
     plane.helm(&install).await?;
+    plane.await_declarations(SYSTEM).await?;
     let kubeconfig = plane
         .service_account_kubeconfig(SYSTEM, "scim-operator")
         .await?;

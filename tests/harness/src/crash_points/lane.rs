@@ -64,6 +64,7 @@ impl Lane {
         plane
             .helm(&[&install[..], &["--set-json", &access]].concat())
             .await?;
+        plane.await_declarations(NAMESPACE).await?;
         let kubeconfig = plane
             .service_account_kubeconfig(SYSTEM, "scim-operator")
             .await?;

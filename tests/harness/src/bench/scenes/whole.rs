@@ -102,7 +102,7 @@ pub async fn converge(
             writes_each <= 1.01,
         )
         .beside(1.0)
-        .noting("by the API server's own count; finalizer and status"),
+        .noting("by the API server's own count; the chart's admission policy sets the finalizer"),
     ];
     Ok((rows, operator, backend))
 }

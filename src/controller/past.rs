@@ -1,0 +1,154 @@
+//! What was begun at a backend on behalf of an object, as far as Kubernetes does not say it. The finalizer is
+//! no proof where an admission policy sets it at creation, and what is begun without a write before it
+//! leaves no other trace until the status is written ([decision 3](../../docs/decisions/0003-finalizer-policy.md)).
+//!
+//! One process leads, and another leads only when nothing more can be begun by the last one. So of whatever
+//! came after the first listing this process knows everything; of what was there already, and has the
+//! finalizer, it knows what status says, and else nothing.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What may be at a backend because of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// Nothing was ever begun: it goes without a look at any backend.
+    Nothing,
+    /// Nothing is recorded, and an earlier process may have begun something: only a backend can tell.
+    Unknown,
+    /// Something was begun, or is recorded.
+    Begun,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// It was there, with the finalizer, when this process began.
+    Inherited,
+    /// This process was about to write for it.
+    Begun,
+    /// Its finalizer was taken off, since nothing was begun.
+    Freed,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listed: bool,
+    known: HashMap<String, Known>,
+}
+
+/// What is known of the objects of one kind, by uid; of those whose status records something, nothing has to
+/// be.
+#[derive(Debug, Default)]
+pub struct Pasts(Mutex<State>);
+
+impl Pasts {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A listing shows an object; `unrecorded` says that it has the finalizer, and no id in its status.
+    pub fn listed(&self, uid: &str, unrecorded: bool) {
+        let mut state = self.lock();
+        if unrecorded && !state.listed {
+            state.known.insert(uid.to_owned(), Known::Inherited);
+        }
+    }
+
+    /// A listing is whole: whatever comes now is new.
+    pub fn all_listed(&self) {
+        self.lock().listed = true;
+    }
+
+    /// Something is about to be written to a backend on behalf of it.
+    pub fn begin(&self, uid: &str) {
+        self.lock().known.insert(uid.to_owned(), Known::Begun);
+    }
+
+    /// Its finalizer was taken off since nothing was begun. Not again: whoever puts it back means it.
+    pub fn free(&self, uid: &str) {
+        self.lock().known.insert(uid.to_owned(), Known::Freed);
+    }
+
+    /// Whether that was done before.
+    pub fn was_freed(&self, uid: &str) -> bool {
+        self.lock().known.get(uid) == Some(&Known::Freed)
+    }
+
+    /// It is gone, or its status says from now on what has to be known.
+    pub fn forget(&self, uid: &str) {
+        self.lock().known.remove(uid);
+    }
+
+    /// The past of an object; `recorded` says that its status speaks of something at a backend.
+    pub fn of(&self, uid: &str, recorded: bool) -> Past {
+        let state = self.lock();
+        match state.known.get(uid) {
+            _ if recorded => Past::Begun,
+            Some(Known::Begun) => Past::Begun,
+            Some(Known::Inherited) => Past::Unknown,
+            Some(Known::Freed) => Past::Nothing,
+            None if state.listed => Past::Nothing,
+            None => Past::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after_a_listing(of: &[(&str, bool)]) -> Pasts {
+        let pasts = Pasts::default();
+        of.iter()
+            .for_each(|(uid, unrecorded)| pasts.listed(uid, *unrecorded));
+        pasts.all_listed();
+        pasts
+    }
+
+    #[test]
+    fn whoever_came_after_the_first_listing_has_no_past() {
+        let pasts = after_a_listing(&[]);
+        assert_eq!(pasts.of("new", false), Past::Nothing);
+        assert_eq!(pasts.of("new", true), Past::Begun, "its status says more");
+        pasts.listed("of a later listing", true);
+        pasts.all_listed();
+        assert_eq!(
+            pasts.of("of a later listing", false),
+            Past::Nothing,
+            "the watch was away, and nobody else led meanwhile"
+        );
+    }
+
+    #[test]
+    fn whoever_was_there_before_is_vouched_for_by_nobody() {
+        let pasts = Pasts::default();
+        assert_eq!(pasts.of("a", false), Past::Unknown, "nothing is listed yet");
+        let pasts = after_a_listing(&[("bound", true), ("unbound", false)]);
+        assert_eq!(pasts.of("bound", false), Past::Unknown);
+        assert_eq!(
+            pasts.of("unbound", false),
+            Past::Nothing,
+            "nothing is begun without the finalizer"
+        );
+    }
+
+    #[test]
+    fn what_was_begun_stays_so_until_status_says_it() {
+        let pasts = after_a_listing(&[]);
+        pasts.begin("a");
+        assert_eq!(pasts.of("a", false), Past::Begun);
+        pasts.forget("a");
+        assert_eq!(pasts.of("a", true), Past::Begun);
+    }
+
+    #[test]
+    fn who_was_freed_can_still_begin() {
+        let pasts = after_a_listing(&[]);
+        pasts.free("a");
+        assert!(pasts.was_freed("a"));
+        assert_eq!(pasts.of("a", false), Past::Nothing);
+        pasts.begin("a");
+        assert!(!pasts.was_freed("a"));
+        assert_eq!(pasts.of("a", false), Past::Begun);
+    }
+}
