@@ -19,32 +19,14 @@ use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
 use crate::controller::kept::KeptUser;
 use crate::controller::live::{Connection, Woken};
+pub use crate::controller::options::Options;
 use crate::controller::past::Pasts;
 use crate::controller::readable::Unreadable;
 use crate::controller::scope::Ends;
 use crate::controller::secrets::Watches;
 use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
-use crate::scim::{Fence, Wire};
-
-/// How the operator was started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Allows loopback, link-local and metadata addresses as endpoints. For tests.
-    pub allow_local_endpoints: bool,
-    /// Uses the proxy named by the environment.
-    pub use_system_proxy: bool,
-    /// The longest that a request to a backend may take.
-    pub longest_request: Duration,
-    /// Until when requests to backends may begin.
-    pub fence: Fence,
-    /// How long what is deleted with its namespace or its kind may hold that up.
-    pub scope_grace: Duration,
-    /// Whether the API server sends listings as a stream, so that no list of everybody is held in memory.
-    pub streaming_lists: bool,
-    /// What carries requests to backends.
-    pub wire: Wire,
-}
+use crate::controller::waking::{Begun, FEW};
 
 type Connections = Arc<RwLock<HashMap<Key, Arc<Connection>>>>;
 
@@ -90,6 +72,9 @@ pub struct Context {
     attempts: Mutex<HashMap<String, u32>>,
     gathering: Mutex<HashMap<String, Instant>>,
     wake_users: UnboundedSender<ObjectRef<KeptUser>>,
+    wake_many_users: tokio::sync::mpsc::UnboundedSender<Vec<Key>>,
+    /// Who is waited for by those who are woken after it.
+    pub begun: Arc<Begun>,
     wake_groups: UnboundedSender<ObjectRef<ScimGroup>>,
     members_changed: tokio::sync::mpsc::UnboundedSender<MemberChange>,
     wake_connections: UnboundedSender<ObjectRef<ScimConnection>>,
@@ -111,6 +96,10 @@ pub struct MemberChange {
 pub struct Wakers {
     /// Wakes users.
     pub users: UnboundedSender<ObjectRef<KeptUser>>,
+    /// Wakes many users, in lots.
+    pub many_users: tokio::sync::mpsc::UnboundedSender<Vec<Key>>,
+    /// Who is waited for by those who are woken after it.
+    pub begun: Arc<Begun>,
     /// Wakes groups at once.
     pub groups: UnboundedSender<ObjectRef<ScimGroup>>,
     /// Wakes the groups that a user may belong to, soon: what changes within a moment is gathered.
@@ -166,6 +155,8 @@ impl Context {
             attempts: Mutex::default(),
             gathering: Mutex::default(),
             wake_users: wakers.users,
+            wake_many_users: wakers.many_users,
+            begun: wakers.begun,
             wake_groups: wakers.groups,
             members_changed: wakers.members,
             wake_connections: wakers.connections,
@@ -279,9 +270,14 @@ impl Context {
         let _ = self.members_changed.send(change);
     }
 
-    /// Wakes users.
+    /// Wakes users: a few at once, many in lots.
     pub fn wake_users(&self, keys: impl IntoIterator<Item = Key>) {
-        for key in in_order(keys) {
+        let keys = in_order(keys);
+        if keys.len() > FEW {
+            let _ = self.wake_many_users.send(keys);
+            return;
+        }
+        for key in keys {
             // The receiver lives as long as the controller; after it there is nobody to wake.
             let _ = self.wake_users.unbounded_send(key.reference());
         }

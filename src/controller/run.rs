@@ -21,6 +21,7 @@ use crate::controller::finalizer::Provisioned;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
 use crate::controller::kept::{KeptUser, LabelSets};
+use crate::controller::waking::{Begun, wake_in_lots};
 use crate::controller::{connection, finalizer, group, guard, readable, scope, user};
 
 /// How often, at most, a connection counts its users again.
@@ -47,8 +48,13 @@ pub async fn run(
     let (group_store, group_writer) = reflector::store::<ScimGroup>();
     let (user_store, user_writer) = reflector::store::<KeptUser>();
     let (namespace_store, namespace_writer) = reflector::store::<Namespace>();
+    let (many_users, many) = tokio::sync::mpsc::unbounded_channel();
+    let begun = Arc::new(Begun::default());
+    let lots = tokio::spawn(wake_in_lots(many, wake_users.clone(), begun.clone()));
     let wakers = Wakers {
         users: wake_users,
+        many_users,
+        begun,
         groups: wake_groups,
         members,
         connections: wake_connections.clone(),
@@ -190,6 +196,7 @@ pub async fn run(
     recounts.abort();
     kinds.abort();
     gathered.abort();
+    lots.abort();
 }
 
 /// Runs a controller to its end: until it has drained, or at once when the end comes before its watch

@@ -55,6 +55,7 @@ pub async fn open_and_reconcile(
     kept: Arc<KeptUser>,
     context: Arc<Context>,
 ) -> Result<Action, kube::Error> {
+    context.begun.tell(&Key::of(&*kept));
     match kept.open() {
         Some(user) => reconcile(Arc::new(user), context).await,
         None => {

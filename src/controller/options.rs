@@ -1,0 +1,24 @@
+//! How the operator was started.
+
+use std::time::Duration;
+
+use crate::scim::{Fence, Wire};
+
+/// How the operator was started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Allows loopback, link-local and metadata addresses as endpoints. For tests.
+    pub allow_local_endpoints: bool,
+    /// Uses the proxy named by the environment.
+    pub use_system_proxy: bool,
+    /// The longest that a request to a backend may take.
+    pub longest_request: Duration,
+    /// Until when requests to backends may begin.
+    pub fence: Fence,
+    /// How long what is deleted with its namespace or its kind may hold that up.
+    pub scope_grace: Duration,
+    /// Whether the API server sends listings as a stream, so that no list of everybody is held in memory.
+    pub streaming_lists: bool,
+    /// What carries requests to backends.
+    pub wire: Wire,
+}
