@@ -27,7 +27,7 @@ use crate::scim::config::ClientConfig;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::{Cause, ScimError};
 use crate::scim::fence::Fence;
-use crate::scim::limits::Limiter;
+use crate::scim::limits::{Limiter, Permit};
 use crate::scim::reply::{Body, Reply, retry_after};
 use crate::scim::wire::Carried;
 
@@ -124,12 +124,26 @@ impl Transport {
         &self,
         call: &Call<'_, B>,
     ) -> Result<Reply, ScimError> {
+        self.send_with(self.permit().await?, call).await
+    }
+
+    /// The right to send one request; cancel safe. [`ScimError::Closed`] once nothing is sent any more.
+    pub async fn permit(&self) -> Result<Permit, ScimError> {
+        self.limiter.acquire().await.ok_or(ScimError::Closed)
+    }
+
+    /// The same as [`Self::send`], by a permit that is there already.
+    pub async fn send_with<B: Serialize + ?Sized>(
+        &self,
+        permit: Permit,
+        call: &Call<'_, B>,
+    ) -> Result<Reply, ScimError> {
         let plain = self.plain_json.load(Ordering::Relaxed);
-        let reply = self.send_once(call, plain).await?;
+        let reply = self.send_once(permit, call, plain).await?;
         if reply.status != 415 || call.body.is_none() {
             return Ok(reply);
         }
-        let second = self.send_once(call, !plain).await?;
+        let second = self.send_once(self.permit().await?, call, !plain).await?;
         if second.status != 415 {
             self.plain_json.store(!plain, Ordering::Relaxed);
         }
@@ -138,6 +152,7 @@ impl Transport {
 
     async fn send_once<B: Serialize + ?Sized>(
         &self,
+        _permit: Permit,
         call: &Call<'_, B>,
         plain: bool,
     ) -> Result<Reply, ScimError> {
@@ -148,9 +163,6 @@ impl Transport {
             let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
             *request.body_mut() = Some(bytes.into());
         }
-        let Some(_permit) = self.limiter.acquire().await else {
-            return Err(ScimError::Closed);
-        };
         // Asked last of all: the process may have been paused while it waited, and another may lead.
         if !self.fence.is_open() {
             return Err(ScimError::Closed);

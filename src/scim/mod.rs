@@ -12,6 +12,7 @@
 //! * every reply, page count and wait is bounded.
 
 pub mod address;
+pub mod bulk;
 pub mod client;
 pub mod config;
 pub mod detail;
@@ -34,7 +35,7 @@ mod path_value;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Created, ListQuery, Start};
+pub use client::{Client, Created, ListQuery, Located, Start};
 pub use config::ClientConfig;
 pub use detail::{SafeDetail, ScimType};
 pub use discovery::{Capabilities, Discovery};
