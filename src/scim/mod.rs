@@ -12,7 +12,6 @@
 //! * every reply, page count and wait is bounded.
 
 pub mod address;
-pub mod bulk;
 pub mod client;
 pub mod config;
 pub mod detail;
@@ -29,6 +28,7 @@ pub mod reply;
 pub mod types;
 pub mod wire;
 
+mod bulk;
 mod cause;
 mod path_value;
 

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
 
-use crate::scim::client::{Created, created};
+use crate::scim::client::created;
 use crate::scim::discovery;
 use crate::scim::endpoint::Endpoint;
 use crate::scim::error::{Cause, ScimError};
