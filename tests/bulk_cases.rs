@@ -23,11 +23,12 @@ const OPERATIONS: usize = 50;
 
 /// A backend that offers Bulk, and a connection with one slot whose first user is in step: how the
 /// backend returns what it is given is known.
-async fn offered(limits: BulkLimits, spec: Value) -> Result<Scene> {
+async fn offered(limits: Option<BulkLimits>, bulk: &str) -> Result<Scene> {
     let scene = stage_offering(limits).await?;
-    let mut one_slot = json!({"limits": {"requestsPerSecond": 2000, "maxInFlight": 1}});
-    support::merge(&mut one_slot, spec);
-    scene.connect(one_slot).await?;
+    let one_slot = json!({"requestsPerSecond": 2000, "maxInFlight": 1});
+    scene
+        .connect(json!({"dialect": {"bulk": bulk}, "limits": one_slot}))
+        .await?;
     scene
         .rig
         .declare("first", person("first@example.com"))
@@ -42,7 +43,7 @@ async fn scene() -> Result<Scene> {
         max_operations: OPERATIONS,
         ..BulkLimits::default()
     };
-    offered(limits, json!({})).await
+    offered(Some(limits), "Auto").await
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -51,21 +52,27 @@ fn names(count: usize) -> Vec<String> {
 
 /// Declares these while the first of their requests is on its way, so that all others wait for it.
 async fn declare_together(scene: &Scene, names: &[String]) -> Result<()> {
-    let slow = |milliseconds: u64| {
-        scene
-            .simulator
-            .faults()
-            .update(|f| f.latency_ms = milliseconds);
-    };
-    slow(4_000);
+    slow(scene, true);
     scene.rig.declare_all(names, json!({})).await?;
+    all_on_the_way(scene, names.len() + 1).await
+}
+
+/// A request that begins while this is on takes four seconds, and those behind it wait.
+fn slow(scene: &Scene, on: bool) {
+    let latency = if on { 4_000 } else { 0 };
+    let faults = scene.simulator.faults();
+    faults.update(|f| f.latency_ms = latency);
+}
+
+/// Waits until so many users have their finalizers, after which nothing is between them and the line.
+async fn all_on_the_way(scene: &Scene, count: usize) -> Result<()> {
     wait::eventually("everybody to be on the way", DEADLINE, async || {
         let users = scene.rig.users().list(&ListParams::default()).await?;
-        let begun = users.iter().filter(|u| !u.finalizers().is_empty()).count();
-        Ok((begun > names.len()).then_some(()))
+        let begun = users.iter().filter(|u| !u.finalizers().is_empty());
+        Ok((begun.count() == count).then_some(()))
     })
     .await?;
-    slow(0);
+    slow(scene, false);
     Ok(())
 }
 
@@ -158,21 +165,36 @@ async fn versions(rig: &Rig) -> Result<Vec<Option<String>>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn r20_one_bad_user_is_rejected_by_its_own_result_and_the_others_are_provisioned()
 -> Result<()> {
-    let limits = BulkLimits::default();
-    // Of this profile a country is not wanted, but of this backend it is.
-    let scene = offered(limits, json!({"profile": "RFC7643"})).await?;
+    let scene = stage_offering(Some(BulkLimits::default())).await?;
+    // To this profile a country is a matter of taste, to this backend it is not.
+    let one_slot = json!({"requestsPerSecond": 2000, "maxInFlight": 1});
+    scene
+        .connect(json!({"profile": "RFC7643", "limits": one_slot}))
+        .await?;
     scene.simulator.faults().update(|f| {
         f.bulk_status = BulkStatus::Object;
         f.bulk_reversed = true;
     });
+    let spec = |name: &str| {
+        let mut spec = person(&format!("{name}@example.com"));
+        spec["preferredLanguage"] = json!("fr");
+        if name == "bad" {
+            spec["addresses"] = json!([]);
+        }
+        spec
+    };
+    scene.rig.declare("first", spec("first")).await?;
+    scene.rig.settled("first").await?;
     let good = names(30);
     let mark = scene.proxy.mark();
-    let mut spec = person("bad@example.com");
-    spec["addresses"] = json!([]);
-    scene.simulator.faults().update(|f| f.latency_ms = 4_000);
-    scene.rig.declare_all(&good[..15], json!({})).await?;
-    scene.rig.declare("bad", spec).await?;
-    declare_together(&scene, &good[15..]).await?;
+    slow(&scene, true);
+    for (number, name) in good.iter().enumerate() {
+        if number == 15 {
+            scene.rig.declare("bad", spec("bad")).await?;
+        }
+        scene.rig.declare(name, spec(name)).await?;
+    }
+    all_on_the_way(&scene, good.len() + 2).await?;
     scene
         .rig
         .user_is("bad", "Valid", "False", "RejectedByBackend")
@@ -321,22 +343,11 @@ async fn bulk_is_used_where_it_is_offered_and_not_forbidden() -> Result<()> {
         ("Disabled", Some(OPERATIONS), false, "forbidden"),
         ("Enabled", None, false, "forced, refused, and done without"),
     ] {
-        let limits = BulkLimits {
-            max_operations: operations.unwrap_or_default(),
+        let limits = operations.map(|max_operations| BulkLimits {
+            max_operations,
             ..BulkLimits::default()
-        };
-        let scene = stage_offering(limits).await?;
-        if operations.is_none() {
-            scene.simulator.dialect().update(|d| d.bulk = None);
-        }
-        scene
-            .connect(json!({"dialect": {"bulk": dialect}, "limits": {"requestsPerSecond": 2000, "maxInFlight": 1}}))
-            .await?;
-        scene
-            .rig
-            .declare("first", person("first@example.com"))
-            .await?;
-        scene.rig.settled("first").await?;
+        });
+        let scene = offered(limits, dialect).await?;
         let names = names(10);
         let mark = scene.proxy.mark();
         declare_together(&scene, &names).await?;

@@ -41,10 +41,10 @@ pub async fn stage_with(variables: &[(&str, String)]) -> Result<Scene> {
     })
 }
 
-/// The same, where the simulator offers Bulk.
-pub async fn stage_offering(limits: BulkLimits) -> Result<Scene> {
+/// The same, where the simulator offers Bulk within these limits, if at all.
+pub async fn stage_offering(limits: Option<BulkLimits>) -> Result<Scene> {
     let scene = stage().await?;
-    scene.simulator.dialect().update(|d| d.bulk = Some(limits));
+    scene.simulator.dialect().update(|d| d.bulk = limits);
     Ok(scene)
 }
 
