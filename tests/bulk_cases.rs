@@ -268,6 +268,7 @@ async fn r02_r20_what_a_bulk_answer_does_not_say_is_looked_up_before_anything_is
     ] {
         let scene = scene().await?;
         let names = names(20);
+        let reachable = reachable_since(&scene.rig).await?;
         scene.simulator.faults().update(fault);
         declare_together(&scene, &names).await?;
         all_in_step(&scene.rig, &names)
@@ -281,7 +282,44 @@ async fn r02_r20_what_a_bulk_answer_does_not_say_is_looked_up_before_anything_is
         ensure!(conflicts == 0, "{why}: {conflicts} were sent again blindly");
         let bulk = refused.iter().filter(|r| r.path_and_query == "/Bulk");
         ensure!(bulk.count() >= 1, "{why}: nobody went together");
+        // Two requests that failed are two failures, however many they carried: no reason to stop.
+        ensure!(
+            reachable_since(&scene.rig).await? == reachable,
+            "{why}: the circuit opened"
+        );
     }
+    Ok(())
+}
+
+async fn reachable_since(rig: &Rig) -> Result<Value> {
+    let connection = rig.connections().get("scim").await?;
+    let reachable = wait::condition(&connection, "Reachable");
+    let since = reachable.map(|condition| condition["lastTransitionTime"].clone());
+    since.ok_or_else(|| anyhow::anyhow!("nothing is said of the backend"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_to_be_archived_is_looked_at_after_a_create_that_showed_nothing() -> Result<()> {
+    let scene = scene().await?;
+    let mark = scene.proxy.mark();
+    slow(&scene, true);
+    let good = names(10);
+    scene.rig.declare_all(&good[..5], json!({})).await?;
+    let mut spec = person("gone@example.com");
+    spec["active"] = json!(false);
+    scene.rig.declare("gone", spec).await?;
+    scene.rig.declare_all(&good[5..], json!({})).await?;
+    all_on_the_way(&scene, good.len() + 2).await?;
+    scene
+        .rig
+        .user_is("gone", "Archived", "True", "Requested")
+        .await?;
+    all_in_step(&scene.rig, &good).await?;
+    let carried = carried(&scene.proxy, mark);
+    ensure!(carried == [0, 10], "{carried:?}");
+    let since = scene.proxy.since(mark);
+    let reads = since.iter().filter(|request| !request.is_write()).count();
+    ensure!(reads == 1, "{reads} reads: of one, and of nobody else");
     Ok(())
 }
 
