@@ -37,8 +37,7 @@ impl Room {
     };
 }
 
-/// One create, in line or on its way.
-#[derive(Debug)]
+/// One create, in line or on its way. Not `Debug`: it holds personal data.
 pub(super) struct Entry {
     /// Unlike that of any other in this line, ever.
     pub number: u64,
@@ -56,17 +55,16 @@ impl Entry {
 }
 
 /// Those who wait, the first at the front.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Line(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     numbers: u64,
     waiting: VecDeque<Entry>,
 }
 
 /// A place in line, given up when dropped.
-#[derive(Debug)]
 pub(super) struct Place<'a> {
     line: &'a Line,
     /// That of the entry.

@@ -35,7 +35,7 @@ const MOST_BYTES: u64 = 8 * 1024 * 1024;
 const USUAL_BYTES: u64 = 1024 * 1024;
 
 /// The creates of one connection that go together.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Batches {
     line: Line,
     terms: Mutex<Terms>,
@@ -257,6 +257,7 @@ fn judge(reply: Result<Reply, ScimError>, operations: &[&serde_json::Value]) -> 
     match reply.status {
         200..300 => match reply.json() {
             Ok(answer) => match message::outcomes(&answer, operations) {
+                Some(outcomes) if outcomes.iter().all(is_elsewhere) => Verdict::NotOffered,
                 Some(outcomes) => Verdict::Answered(outcomes),
                 None => Verdict::NotUnderstood(ScimError::Unanswered),
             },
@@ -273,6 +274,19 @@ fn judge(reply: Result<Reply, ScimError>, operations: &[&serde_json::Value]) -> 
         // A refusal of the whole is about nobody in particular, and a part may have been done before it.
         _ => Verdict::NotUnderstood(ScimError::Unanswered),
     }
+}
+
+/// Whether a result says that there is nothing to create at. Where all of them do, the backend reads its
+/// operations otherwise than we write them: what single requests come to is nobody's fault but theirs.
+fn is_elsewhere(outcome: &Option<Outcome>) -> bool {
+    matches!(
+        outcome,
+        Some(Err(ScimError::NotImplemented
+            | ScimError::BadRequest {
+                status: 404 | 410,
+                ..
+            }))
+    )
 }
 
 #[cfg(test)]

@@ -347,6 +347,37 @@ async fn a_backend_that_does_not_do_what_it_offers_is_asked_once_and_nothing_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backend_that_finds_nothing_to_create_at_in_bulk_is_asked_singly() {
+    for (status, all, expected, why) in [
+        (
+            404,
+            true,
+            &[0, 6, 0, 0, 0, 0, 0, 0][..],
+            "another path is meant",
+        ),
+        (501, true, &[0, 6, 0, 0, 0, 0, 0, 0], "no POST in Bulk"),
+        (400, true, &[0, 6], "each of them is refused, and says so"),
+        (404, false, &[0, 6], "one of them alone says so"),
+    ] {
+        let stage = stage(
+            ONE_SLOT,
+            works_but(move |results| {
+                let some = if all { results.len() } else { 1 };
+                for result in &mut results[..some] {
+                    *result = json!({"bulkId": result["bulkId"], "status": status.to_string()});
+                }
+            }),
+        );
+        stage.client.use_bulk(offer(10), "ns/scim");
+        let begun = stage.begin(0..7).await;
+        stage.let_through();
+        let outcomes = outcomes_of(begun).await;
+        assert_eq!(stage.requests(), expected, "{why}");
+        assert_eq!(outcomes[1].is_ok(), expected.len() > 2, "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_none_to_bulk_leaves_its_creates_in_doubt_and_the_next_go_alone() {
     for (status, answer) in [
         (200, json!({"id": "1"})),
