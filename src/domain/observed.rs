@@ -79,12 +79,13 @@ impl Observed {
         profile: &Profile,
     ) -> Option<Self> {
         let mut resource = sent.clone();
-        resource.as_object_mut()?.insert("id".into(), id.into());
+        let members = resource.as_object_mut()?;
+        members.insert("id".into(), id.into());
+        if !echoes_marks {
+            members.remove("externalId");
+        }
         let mut assumed = Self::read(&resource, profile)?;
         assumed.version = version;
-        if !echoes_marks {
-            assumed.external_id = None;
-        }
         Some(assumed)
     }
 }

@@ -22,6 +22,8 @@ struct Damage {
     order: Vec<Index>,
     doubled: Option<Index>,
     dropped: Option<Index>,
+    /// One is said to be where another is.
+    confused: Option<(Index, Index)>,
     spoiled: Option<(Index, u8, Value)>,
     whole: Option<Value>,
     status: u16,
@@ -32,15 +34,17 @@ fn damage() -> impl Strategy<Value = Damage> {
         prop::collection::vec(any::<Index>(), 0..4),
         prop::option::weighted(0.3, any::<Index>()),
         prop::option::weighted(0.3, any::<Index>()),
+        prop::option::weighted(0.3, any::<(Index, Index)>()),
     );
     let spoiled = prop::option::weighted(0.5, (any::<Index>(), 0u8..6, any_json()));
     let whole = prop::option::weighted(0.1, any_json());
     let status = prop_oneof![8 => Just(200u16), 1 => 200u16..600];
     (moved, spoiled, whole, status).prop_map(
-        |((order, doubled, dropped), spoiled, whole, status)| Damage {
+        |((order, doubled, dropped, confused), spoiled, whole, status)| Damage {
             order,
             doubled,
             dropped,
+            confused,
             spoiled,
             whole,
             status,
@@ -66,6 +70,13 @@ fn answer(request: &Value, damage: &Damage) -> Value {
     }
     if let Some(place) = &damage.dropped {
         results.remove(place.index(results.len()));
+    }
+    if let Some((one, other)) = &damage.confused
+        && !results.is_empty()
+    {
+        let there = results[other.index(results.len())]["location"].clone();
+        let one = one.index(results.len());
+        results[one]["location"] = there;
     }
     let mut answer = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkResponse"], "Operations": results});
     if let Some((place, how, other)) = &damage.spoiled {
