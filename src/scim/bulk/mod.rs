@@ -51,6 +51,22 @@ struct Terms {
     refused: bool,
     /// Learned from a 413: no more than so many.
     most: Option<usize>,
+    /// Learned from a request that was not done in time: no more than so many for now.
+    in_time: Option<usize>,
+}
+
+impl Terms {
+    /// A request of so many took too long: the next carry half, and then ever one more. Never one alone,
+    /// of which nothing would be learned.
+    fn took_too_long(&mut self, carried: usize) {
+        let half = (carried / 2).max(2);
+        self.in_time = Some(self.in_time.map_or(half, |most| most.min(half)));
+    }
+
+    /// A request was answered in time.
+    fn was_in_time(&mut self) {
+        self.in_time = self.in_time.map(|most| most.saturating_add(1));
+    }
 }
 
 /// What the answer to a request for several says of it as a whole.
@@ -88,7 +104,8 @@ impl Batches {
         };
         let operations = offered.max_operations.unwrap_or(USUAL_OPERATIONS);
         let operations = operations.min(MOST_OPERATIONS) as usize;
-        let operations = operations.min(terms.most.unwrap_or(usize::MAX));
+        let learned = terms.most.into_iter().chain(terms.in_time).min();
+        let operations = operations.min(learned.unwrap_or(usize::MAX));
         if operations < 2 {
             return Room::ALONE;
         }
@@ -174,6 +191,7 @@ impl Batches {
         };
         match verdict {
             Verdict::Answered(outcomes) => {
+                self.terms().was_in_time();
                 let throttled = |outcome: &Option<Outcome>| {
                     matches!(outcome, Some(Err(ScimError::RateLimited { .. })))
                 };
@@ -191,6 +209,9 @@ impl Batches {
                 batch.iter().for_each(closed);
             }
             Verdict::Failed(error) => {
+                if is_late(&error) {
+                    self.terms().took_too_long(batch.len());
+                }
                 let failed = |entry: &Entry| entry.tell(Turn::Done(Err(shared(error.clone()))));
                 batch.iter().for_each(failed);
             }
@@ -274,6 +295,19 @@ fn judge(reply: Result<Reply, ScimError>, operations: &[&serde_json::Value]) -> 
         // A refusal of the whole is about nobody in particular, and a part may have been done before it.
         _ => Verdict::NotUnderstood(ScimError::Unanswered),
     }
+}
+
+/// Whether a request failed for what it asked of the backend at once: in time, or to answer.
+fn is_late(error: &ScimError) -> bool {
+    matches!(
+        error,
+        ScimError::Timeout
+            | ScimError::ReplyTooLarge
+            | ScimError::Server {
+                status: 408 | 504,
+                ..
+            }
+    )
 }
 
 /// Whether a result says that there is nothing to create at. Where all of them do, the backend reads its

@@ -423,6 +423,31 @@ async fn a_request_that_is_too_large_is_sent_again_in_halves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_takes_too_long_is_followed_by_smaller_ones_that_grow_again() {
+    let stage = stage(ONE_SLOT, |path, body| {
+        let carried = body["Operations"].as_array().map_or(0, Vec::len);
+        if carried > 6 {
+            Err(ScimError::Timeout)
+        } else {
+            works(path, body)
+        }
+    });
+    stage.client.use_bulk(offer(100), "ns/scim");
+    let begun = stage.begin(0..9).await;
+    stage.gate.add_permits(2);
+    let outcomes = outcomes_of(begun).await;
+    let late = |outcome: &Outcome| {
+        let error = outcome.as_ref().unwrap_err();
+        *error.itself() == ScimError::Timeout
+    };
+    assert!(outcomes[1..].iter().all(late), "{outcomes:?}");
+    let begun = stage.begin(0..19).await;
+    stage.let_through();
+    assert_everybody_has_its_own(&outcomes_of(begun).await);
+    assert_eq!(stage.requests(), [0, 8, 0, 4, 5, 6, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_operation_pauses_the_connection_and_is_in_doubt() {
     let stage = stage(
         ONE_SLOT,
