@@ -65,8 +65,8 @@ async fn each_operation_has_its_own_result() {
 #[tokio::test]
 async fn fail_on_errors_stops_and_limits_are_enforced() {
     let rig = rig().await;
-    let create = |name: &str| json!({"method": "POST", "path": "/Users", "bulkId": name, "data": user(name)});
-    let operations = json!([create("a"), create("a"), create("b")]);
+    let create = |bulk_id: &str, name: &str| json!({"method": "POST", "path": "/Users", "bulkId": bulk_id, "data": user(name)});
+    let operations = json!([create("1", "a"), create("2", "a"), create("3", "b")]);
     let answer = rig.post("Bulk", &bulk(&operations, Some(1))).await;
     assert_eq!(answer.body["Operations"].as_array().unwrap().len(), 2);
     assert!(rig.sim.user_by_name("b").is_none());
