@@ -193,6 +193,28 @@ async fn one_request_is_one_token_of_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_on_its_way_with_another_uses_up_no_turn_of_its_own() {
+    let slow = Limits {
+        requests_per_second: 1,
+        max_in_flight: 4,
+    };
+    let stage = stage(slow, works);
+    stage.client.use_bulk(offer(10), "ns/scim");
+    let mut begun = stage.begin(0..11).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(stage.requests(), [0, 10], "on their way, not answered");
+    begun.extend(stage.begin(11..12).await);
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert_eq!(
+        stage.requests(),
+        [0, 10, 0],
+        "the next turn is that of the next"
+    );
+    stage.let_through();
+    assert_everybody_has_its_own(&outcomes_of(begun).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_goes_alone_where_nobody_has_to_wait_or_bulk_is_not_used() {
     let wide = Limits {
         max_in_flight: 16,
@@ -234,12 +256,15 @@ async fn a_request_is_no_larger_than_the_backend_takes() {
         .map(|(_, body)| body.to_string().len())
         .collect();
     let operation = message::size_of(&seen[1].1["Operations"][0]);
-    for size in &sizes[1..sizes.len() - 1] {
-        assert!(
-            *size as u64 <= limit && size + operation + 1 > limit as usize,
-            "{sizes:?}: full, and no fuller"
-        );
-    }
+    assert!(
+        sizes.iter().all(|size| *size as u64 <= limit),
+        "no fuller: {sizes:?}"
+    );
+    let full = |size: &usize| size + operation + 1 > limit as usize;
+    assert!(
+        sizes.len() > 3 && sizes[1..sizes.len() - 1].iter().all(full),
+        "full: {sizes:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
