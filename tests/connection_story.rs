@@ -7,7 +7,7 @@ mod support;
 use anyhow::{Result, ensure};
 use kube::api::{Patch, PatchParams};
 use scim_operator_harness::{RecordingProxy, wait};
-use scim_sim::{BulkLimits, SimConfig, Simulator};
+use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
 use support::{DEADLINE, Rig, TOKEN, person, writes_since};
 
@@ -176,34 +176,5 @@ async fn rig_patch(rig: &Rig, spec: serde_json::Value) -> Result<()> {
             &Patch::Merge(json!({"spec": spec})),
         )
         .await?;
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn r20_bulk_that_is_offered_is_not_used() -> Result<()> {
-    let rig = Rig::start().await?;
-    let mut config = SimConfig {
-        tokens: vec![TOKEN.into()],
-        ..SimConfig::default()
-    };
-    config.dialect.bulk = Some(BulkLimits::default());
-    let simulator = Simulator::start(config).await?;
-    let proxy = RecordingProxy::start(&simulator.base_url()).await?;
-    rig.set_token(TOKEN).await?;
-    rig.connect(&proxy.url(), json!({"dialect": {"bulk": "Enabled"}}))
-        .await?;
-    let connection = rig.connection_is("Ready", "True", "Connected").await?;
-    let capabilities = connection.status.and_then(|s| s.capabilities);
-    ensure!(capabilities.is_some_and(|c| c.bulk), "it is not offered");
-    for name in ["ada", "bob"] {
-        rig.declare(name, person(&format!("{name}@example.com")))
-            .await?;
-    }
-    rig.settled("ada").await?;
-    rig.settled("bob").await?;
-    // Each write has an answer of its own, so that none can be answered in part.
-    let seen = proxy.requests();
-    ensure!(seen.iter().all(|r| !r.path_and_query.starts_with("/Bulk")));
-    ensure!(writes_since(&proxy, 0) == ["POST", "POST"]);
     Ok(())
 }

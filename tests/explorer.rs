@@ -62,6 +62,16 @@ fn told() -> Vec<(&'static str, Case, Run, Vec<Fault>)> {
     told.collect()
 }
 
+/// What the others ask of Bulk is asked of nothing where nobody goes by it.
+#[test]
+fn those_who_come_together_go_by_bulk() {
+    for (name, case) in stories::all() {
+        let run = undisturbed(&case);
+        let by_bulk = run.trace.iter().any(|p| p.what.contains("POST Bulk"));
+        assert_eq!(by_bulk, case.bulk, "{name}");
+    }
+}
+
 /// All of them where there is time, else a sample, which is another one with another first seed.
 #[test]
 fn every_single_fault_ends_as_if_there_had_been_none() {

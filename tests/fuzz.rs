@@ -9,6 +9,8 @@ use proptest::test_runner::{Config, FileFailurePersistence};
 use scim_operator::api::connection::Profile as ProfileName;
 use scim_operator::domain::profile::Profile;
 
+#[path = "fuzz/bulk.rs"]
+mod bulk;
 #[path = "fuzz/replies.rs"]
 mod replies;
 #[path = "fuzz/schema.rs"]

@@ -339,7 +339,9 @@ pub struct Dialect {
     /// Whether PATCH is used; `Disabled` falls back to GET, merge, PUT for users. A group is never
     /// replaced whole, so that groups need PATCH.
     pub patch: Feature,
-    /// Whether Bulk is used.
+    /// Whether creates of users that wait for a limit go together in one request (RFC 7644 §3.7). `Auto`:
+    /// where the backend offers more than one operation a request. One that offers Bulk, or is said to
+    /// have it, and refuses it gets single requests.
     pub bulk: Feature,
     /// Resources a page that are asked for; the server may give fewer.
     #[schemars(range(min = 1, max = 1000))]

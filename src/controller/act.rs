@@ -18,7 +18,7 @@ use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{Cause, Plan};
 use crate::domain::validate::{Desired, Valid};
-use crate::scim::{ErrorClass, Patch, PatchOp, ResourceKind, ScimError, ScimType};
+use crate::scim::{Created, ErrorClass, Patch, PatchOp, ResourceKind, ScimError, ScimType};
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -175,7 +175,11 @@ async fn create(
 ) -> Result<Applied, kube::Error> {
     let echo = || connection.directory_of(ready).external_id_echo();
     let pilot = match echo() {
-        ExternalIdEcho::Unknown => Some(connection.pilot().await),
+        ExternalIdEcho::Unknown => {
+            // Whoever waited for what another has found out by now need not go alone.
+            let pilot = connection.pilot().await;
+            (echo() == ExternalIdEcho::Unknown).then_some(pilot)
+        }
         _ => None,
     };
     // A crash between POST and status write is healed by our mark on the account. Where it may not
@@ -189,17 +193,7 @@ async fn create(
     }
     let body = diff::create_body(desired, &ready.profile);
     let created = ready.client.create(ResourceKind::User, &body).await;
-    let created = created.map(|created| {
-        let resource = created.resource.as_ref();
-        resource.and_then(|resource| Observed::read(resource, &ready.profile))
-    });
-    if let Ok(Some(account)) = &created {
-        let mut directory = connection.directory_of(ready);
-        if account.external_id.is_none() {
-            directory.external_id_was_dropped();
-        }
-        directory.put(account.clone());
-    }
+    let created = created.map(|created| take_in(connection, ready, desired, &body, created));
     drop(pilot);
     match created {
         Ok(None) => {
@@ -246,6 +240,38 @@ async fn create(
             })
         }
     }
+}
+
+/// The account that a POST came to, which the directory knows from here on; `None` where the answer
+/// does not say enough.
+fn take_in(
+    connection: &Connection,
+    ready: &Ready,
+    desired: &Desired,
+    body: &Value,
+    created: Created,
+) -> Option<Observed> {
+    let Created {
+        resource,
+        status,
+        located,
+    } = created;
+    let mut directory = connection.directory_of(ready);
+    let shown = resource.and_then(|resource| Observed::read(&resource, &ready.profile));
+    if let Some(account) = shown {
+        if account.external_id.is_none() {
+            directory.external_id_was_dropped();
+        }
+        directory.put(account.clone());
+        return Some(account);
+    }
+    // Of one made anew it is known what it is, as after a PATCH without an answer: what was sent. One
+    // that was there before (200) may have more, and one that is to be archived has to be seen so.
+    let anew = located.filter(|_| status == 201 && desired.active)?;
+    let echoed = directory.external_id_echo() == ExternalIdEcho::Echoed;
+    let account = Observed::assumed(body, &anew.id, anew.version, echoed, &ready.profile)?;
+    directory.put_assumed(account.clone());
+    Some(account)
 }
 
 /// Whether the answer to a write shows other values than the spec's where nothing was written: somebody

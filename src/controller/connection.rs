@@ -397,6 +397,14 @@ async fn bring_up(
         .as_ref()
         .map(|(d, _)| d.capabilities.clone())
         .unwrap_or_default();
+    let bulk = match spec.dialect.bulk {
+        Feature::Auto => capabilities
+            .bulk
+            .filter(|bulk| bulk.max_operations.is_some_and(|most| most > 1)),
+        Feature::Enabled => Some(capabilities.bulk.unwrap_or_default()),
+        Feature::Disabled => None,
+    };
+    client.use_bulk(bulk, &connection.key.to_string());
     let base = Base {
         profile,
         spec: spec.clone(),

@@ -16,13 +16,15 @@ pub fn count(context: &Context, connection: &Connection, uid: &str, error: &Scim
             connection.worked()
         }
         ErrorClass::Transient => {
-            let hung = matches!(error, ScimError::Timeout);
+            let hung = matches!(error.itself(), ScimError::Timeout);
             let patience = if hung {
                 3 * context.options.longest_request
             } else {
                 Duration::ZERO
             };
-            connection.failed_for(uid, WITHIN + patience)
+            // A request that carried many and got lost is one that failed.
+            let request = error.request().map(|number| format!("request {number}"));
+            connection.failed_for(request.as_deref().unwrap_or(uid), WITHIN + patience)
         }
         // Of one that does not answer at all the connection's own probe tells.
         ErrorClass::Unreachable

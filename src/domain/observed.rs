@@ -68,6 +68,26 @@ impl Observed {
         }
         Some(seen)
     }
+
+    /// An account that was made of this body, and not shown: what was sent, the mark only where marks
+    /// come back. Until the next listing tells.
+    pub fn assumed(
+        sent: &Value,
+        id: &str,
+        version: Option<String>,
+        echoes_marks: bool,
+        profile: &Profile,
+    ) -> Option<Self> {
+        let mut resource = sent.clone();
+        let members = resource.as_object_mut()?;
+        members.insert("id".into(), id.into());
+        if !echoes_marks {
+            members.remove("externalId");
+        }
+        let mut assumed = Self::read(&resource, profile)?;
+        assumed.version = version;
+        Some(assumed)
+    }
 }
 
 impl Sighted for Observed {

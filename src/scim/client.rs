@@ -10,7 +10,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::scim::bulk::Batches;
 use crate::scim::config::ClientConfig;
+use crate::scim::discovery::Bulk;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::ScimError;
 use crate::scim::http::{Call, Transport};
@@ -67,6 +69,18 @@ pub struct Created {
     /// 201; 200 where an existing resource was reactivated; 202 where the
     /// server will get to it (RFC 9967); 204 where it says no more.
     pub status: u16,
+    /// Where it is, as the result of a Bulk operation says, which mostly has no
+    /// resource.
+    pub located: Option<Located>,
+}
+
+/// What is said of a resource that is not shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Its id.
+    pub id: String,
+    /// Its entity tag, where given.
+    pub version: Option<String>,
 }
 
 /// A connection to one backend. Cheap to clone; clones share the limits.
@@ -80,6 +94,7 @@ struct Inner {
     endpoint: Endpoint,
     transport: Transport,
     search_by_post: std::sync::atomic::AtomicBool,
+    batches: Batches,
 }
 
 impl fmt::Debug for Client {
@@ -102,6 +117,7 @@ impl Client {
                 endpoint,
                 transport,
                 search_by_post,
+                batches: Batches::default(),
             }),
             lane: Lane::default(),
         })
@@ -182,31 +198,38 @@ impl Client {
         }
     }
 
-    /// Creates a resource (RFC 7644 §3.3).
+    /// Lets creates of users that wait for the limits go together (RFC 7644
+    /// §3.7) within these limits of the server; each goes alone where that is
+    /// `None`, as it does at first. `connection` is named in the log.
+    pub fn use_bulk(&self, offered: Option<Bulk>, connection: &str) {
+        self.inner.batches.offer(offered, connection);
+    }
+
+    /// Creates a resource (RFC 7644 §3.3), with others where that is allowed by
+    /// [`Client::use_bulk`].
     ///
     /// # Errors
     /// Any [`ScimError`]. Where [`ScimError::possibly_applied`], look the
     /// resource up before another create. The same goes where the future was
     /// dropped before it was done.
     pub async fn create(&self, kind: ResourceKind, body: &Value) -> Result<Created, ScimError> {
-        let url = self.inner.endpoint.url(kind.endpoint(), &[])?;
+        let Inner {
+            endpoint,
+            transport,
+            batches,
+            ..
+        } = &*self.inner;
+        if kind == ResourceKind::User && batches.are_used() {
+            return batches.create(transport, endpoint, body, self.lane).await;
+        }
         let call = Call {
             method: Method::POST,
-            url,
+            url: endpoint.url(kind.endpoint(), &[])?,
             body: Some(body),
             if_match: None,
             lane: self.lane,
         };
-        let reply = self
-            .inner
-            .transport
-            .send(&call)
-            .await?
-            .success(Target::Collection)?;
-        Ok(Created {
-            status: reply.status,
-            resource: reply.resource()?,
-        })
+        created(transport.send(&call).await?)
     }
 
     /// Changes a resource (RFC 7644 §3.5.2); answers its new state where the
@@ -375,6 +398,16 @@ impl Client {
     pub fn paused_for(&self) -> Option<Duration> {
         self.inner.transport.limiter().paused_for()
     }
+}
+
+/// What the answer to a POST says.
+pub(crate) fn created(reply: Reply) -> Result<Created, ScimError> {
+    let reply = reply.success(Target::Collection)?;
+    Ok(Created {
+        status: reply.status,
+        resource: reply.resource()?,
+        located: None,
+    })
 }
 
 fn matches_of(reply: Reply) -> Result<Vec<Value>, ScimError> {

@@ -146,6 +146,18 @@ pub enum ScimError {
     /// The id cannot be addressed: empty, `.`, `..` or too long.
     #[error("the id cannot be used in a URL")]
     UnusableId,
+    /// The answer to a Bulk request says nothing that could be believed of this
+    /// operation. It may have been applied.
+    #[error("the answer to a Bulk request says nothing of this operation")]
+    Unanswered,
+    /// A request that carried several failed for all of them: one failure.
+    #[error("{error}")]
+    Shared {
+        /// Tells the requests of one client apart.
+        request: u64,
+        /// How it failed.
+        error: Box<ScimError>,
+    },
 }
 
 /// What kind of trouble an error is; decides, in one place, who has to act.
@@ -192,7 +204,9 @@ impl ScimError {
             | Self::PreconditionFailed
             | Self::Timeout
             | Self::ReplyLost(_)
-            | Self::ReplyTooLarge => ErrorClass::Transient,
+            | Self::ReplyTooLarge
+            | Self::Unanswered => ErrorClass::Transient,
+            Self::Shared { error, .. } => error.class(),
             Self::NotImplemented => ErrorClass::Unsupported,
             Self::Closed => ErrorClass::Closed,
             Self::Connect(_)
@@ -213,7 +227,9 @@ impl ScimError {
             | Self::ReplyLost(_)
             | Self::NotScim { .. }
             | Self::ReplyTooLarge
+            | Self::Unanswered
             | Self::OffOrigin { .. } => true,
+            Self::Shared { error, .. } => error.possibly_applied(),
             Self::Unauthorized
             | Self::Forbidden { .. }
             | Self::NotFound
@@ -229,11 +245,30 @@ impl ScimError {
         }
     }
 
+    /// The failure, whoever else met it.
+    #[must_use]
+    pub fn itself(&self) -> &Self {
+        match self {
+            Self::Shared { error, .. } => error.itself(),
+            error => error,
+        }
+    }
+
+    /// Which request failed, where it failed for several: for each of them it
+    /// is this one failure.
+    #[must_use]
+    pub fn request(&self) -> Option<u64> {
+        match self {
+            Self::Shared { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+
     /// How long the server asked to be left alone, at most
     /// [`crate::scim::limits::MAX_PAUSE`].
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
+        match self.itself() {
             Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
             _ => None,
         }
@@ -242,7 +277,7 @@ impl ScimError {
     /// The `scimType` of a refusal, where the server gave a known one.
     #[must_use]
     pub fn scim_type(&self) -> Option<ScimType> {
-        match self {
+        match self.itself() {
             Self::Conflict { scim_type, .. } | Self::BadRequest { scim_type, .. } => *scim_type,
             _ => None,
         }

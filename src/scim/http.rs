@@ -27,7 +27,7 @@ use crate::scim::config::ClientConfig;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::{Cause, ScimError};
 use crate::scim::fence::Fence;
-use crate::scim::limits::{Lane, Limiter, Why};
+use crate::scim::limits::{Lane, Limiter, Permit, Why};
 use crate::scim::reply::{Body, Reply, retry_after};
 use crate::scim::wire::Carried;
 
@@ -126,12 +126,27 @@ impl Transport {
         &self,
         call: &Call<'_, B>,
     ) -> Result<Reply, ScimError> {
+        self.send_with(self.permit(call.lane).await?, call).await
+    }
+
+    /// The right to send one request; cancel safe. [`ScimError::Closed`] once nothing is sent any more.
+    pub async fn permit(&self, lane: Lane) -> Result<Permit, ScimError> {
+        self.limiter.acquire(lane).await.ok_or(ScimError::Closed)
+    }
+
+    /// The same as [`Self::send`], by a permit that is there already.
+    pub async fn send_with<B: Serialize + ?Sized>(
+        &self,
+        permit: Permit,
+        call: &Call<'_, B>,
+    ) -> Result<Reply, ScimError> {
         let plain = self.plain_json.load(Ordering::Relaxed);
-        let reply = self.send_once(call, plain).await?;
+        let reply = self.send_once(permit, call, plain).await?;
         if reply.status != 415 || call.body.is_none() {
             return Ok(reply);
         }
-        let second = self.send_once(call, !plain).await?;
+        let permit = self.permit(call.lane).await?;
+        let second = self.send_once(permit, call, !plain).await?;
         if second.status != 415 {
             self.plain_json.store(!plain, Ordering::Relaxed);
         }
@@ -140,6 +155,7 @@ impl Transport {
 
     async fn send_once<B: Serialize + ?Sized>(
         &self,
+        permit: Permit,
         call: &Call<'_, B>,
         plain: bool,
     ) -> Result<Reply, ScimError> {
@@ -150,9 +166,6 @@ impl Transport {
             let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
             *request.body_mut() = Some(bytes.into());
         }
-        let Some(permit) = self.limiter.acquire(call.lane).await else {
-            return Err(ScimError::Closed);
-        };
         // Asked last of all: the process may have been paused while it waited, and another may lead.
         if !self.fence.is_open() {
             return Err(ScimError::Closed);
@@ -171,10 +184,10 @@ impl Transport {
         match reply.status {
             429 => self
                 .limiter
-                .refused(&permit, reply.retry_after, Why::TooMany),
+                .refused(permit.granted(), reply.retry_after, Why::TooMany),
             503 if reply.retry_after.is_some() => {
                 self.limiter
-                    .refused(&permit, reply.retry_after, Why::Unavailable)
+                    .refused(permit.granted(), reply.retry_after, Why::Unavailable)
             }
             _ => self.limiter.answered(),
         }

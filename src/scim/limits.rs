@@ -65,6 +65,13 @@ pub struct Permit {
     granted: Instant,
 }
 
+impl Permit {
+    /// When it was granted.
+    pub fn granted(&self) -> Instant {
+        self.granted
+    }
+}
+
 /// Holds requests back. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Limiter {
@@ -180,12 +187,11 @@ impl Limiter {
         }
     }
 
-    /// Records that the server answered a request by asking for a pause: of
-    /// this length, or of an unknown one. Pauses never shorten one another.
-    pub fn refused(&self, permit: &Permit, asked: Option<Duration>, why: Why) {
+    /// Records that the server answered a request, for which the permit was
+    /// `granted` then, by asking for a pause: of this length, or of an unknown one. Pauses never shorten one another.
+    pub fn refused(&self, granted: Instant, asked: Option<Duration>, why: Why) {
         self.pauses.fetch_add(1, Ordering::Relaxed);
-        self.pace()
-            .refused(permit.granted, Instant::now(), asked, why);
+        self.pace().refused(granted, Instant::now(), asked, why);
     }
 
     /// Records a reply that asks for no pause, which ends a row of 429s.
@@ -298,8 +304,8 @@ mod tests {
         ];
         for (asked, expected, why) in cases {
             let permit = limiter.acquire(Lane::Fresh).await.unwrap();
-            limiter.refused(&permit, asked, Why::TooMany);
-            limiter.refused(&permit, Some(Duration::from_secs(1)), Why::TooMany);
+            limiter.refused(permit.granted(), asked, Why::TooMany);
+            limiter.refused(permit.granted(), Some(Duration::from_secs(1)), Why::TooMany);
             drop(permit);
             let start = Instant::now();
             drop(limiter.acquire(Lane::Fresh).await);
@@ -344,7 +350,7 @@ mod tests {
         let mut waits = Vec::new();
         for asked in [None, Some(Duration::ZERO), None] {
             let permit = limiter.acquire(Lane::Fresh).await.unwrap();
-            limiter.refused(&permit, asked, Why::TooMany);
+            limiter.refused(permit.granted(), asked, Why::TooMany);
             let start = Instant::now();
             drop(permit);
             drop(limiter.acquire(Lane::Fresh).await);
@@ -352,7 +358,7 @@ mod tests {
         }
         limiter.answered();
         let permit = limiter.acquire(Lane::Fresh).await.unwrap();
-        limiter.refused(&permit, None, Why::TooMany);
+        limiter.refused(permit.granted(), None, Why::TooMany);
         waits.push(limiter.paused_for().unwrap().as_millis());
         let rounded: Vec<_> = waits.iter().map(|ms| (ms + 20) / 500 * 500).collect();
         assert_eq!(rounded, [500, 1000, 2000, 500]);
@@ -369,7 +375,7 @@ mod tests {
             hit.push(limiter.acquire(Lane::Fresh).await.unwrap());
         }
         hit.iter()
-            .for_each(|permit| limiter.refused(permit, None, Why::TooMany));
+            .for_each(|permit| limiter.refused(permit.granted(), None, Why::TooMany));
         let paused = limiter.paused_for().unwrap();
         assert!(paused <= Duration::from_millis(500), "{paused:?}");
     }

@@ -28,13 +28,14 @@ pub mod reply;
 pub mod types;
 pub mod wire;
 
+mod bulk;
 mod cause;
 mod path_value;
 
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Created, ListQuery, Start};
+pub use client::{Client, Created, ListQuery, Located, Start};
 pub use config::ClientConfig;
 pub use detail::{SafeDetail, ScimType};
 pub use discovery::{Capabilities, Discovery};

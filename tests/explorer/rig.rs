@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use scim_sim::BulkLimits;
 use serde_json::Value;
 
 use super::faults::{Fault, Faults, Point, modes};
@@ -25,6 +26,8 @@ pub struct Case {
     pub etag: bool,
     /// The backend never returns the mark.
     pub mute: bool,
+    /// The backend offers Bulk, and takes one request at a time, so that others wait.
+    pub bulk: bool,
     pub faults: Faults,
 }
 
@@ -35,6 +38,7 @@ impl Case {
             guard: 100,
             etag: false,
             mute: false,
+            bulk: false,
             faults: Faults::default(),
         }
     }
@@ -75,7 +79,10 @@ pub fn run(case: &Case) -> Run {
     COUNTED.get_or_init(life::count_panics);
     let world = World::new(case.faults.clone());
     let (dialect, faults) = (world.sim.dialect(), world.sim.faults());
-    dialect.update(|dialect| dialect.etag = case.etag);
+    dialect.update(|dialect| {
+        dialect.etag = case.etag;
+        dialect.bulk = case.bulk.then(BulkLimits::default);
+    });
     faults.update(|faults| faults.external_id_not_echoed = case.mute);
     let mut story = Story::new(case.steps.clone(), case.guard);
     let panics = live(&world, &mut story, case.faults.seed);

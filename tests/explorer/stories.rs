@@ -21,6 +21,11 @@ pub fn all() -> Vec<(&'static str, Case)> {
         ("members (R19)", members()),
         ("a name is handed on (R27)", handed_on()),
         ("the token is changed (R10)", rotated()),
+        ("together (R20)", together()),
+        (
+            "together, where no mark comes back (R20)",
+            together_and_mute(),
+        ),
     ]
 }
 
@@ -127,4 +132,28 @@ fn rotated() -> Case {
         Step::Rotate("another"),
         Step::EditUser("ada", json!({"office": "Oslo"})),
     ])
+}
+
+/// Several who are created by one request, and what becomes of some of them.
+fn together() -> Case {
+    let mut case = told([
+        Step::User("ada", json!({})),
+        Step::User("bob", json!({"office": "Leeds"})),
+        Step::User("cyd", json!({"active": false})),
+        Step::User("dan", json!({})),
+        Step::EditUser("bob", json!({"office": "Oslo"})),
+        Step::DropUser("dan"),
+        Step::Group("crew", vec!["ada", "bob"]),
+    ]);
+    case.bulk = true;
+    for at_once in [0, 1, 2, 4, 5] {
+        case.steps[at_once].1 = Duration::ZERO;
+    }
+    case
+}
+
+fn together_and_mute() -> Case {
+    let mut case = together();
+    case.mute = true;
+    case
 }

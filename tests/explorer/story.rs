@@ -151,6 +151,8 @@ async fn wait(world: &World, quiet: Duration) {
 }
 
 fn begin(world: &World, guard: u32) {
+    let one_at_a_time = world.sim.dialect().get().bulk.is_some();
+    let in_flight = if one_at_a_time { 1 } else { 8 };
     world.notes().allowed = guard;
     let stranger = json!({
         "userName": FOREIGN, "active": true, "externalId": "hr-1", "office": "Leeds",
@@ -167,7 +169,7 @@ fn begin(world: &World, guard: u32) {
         cluster.create(Place::new("secrets", TEAM, "hr"), secret);
         let connection = json!({"apiVersion": API, "kind": "ScimConnection", "spec": {
             "endpoint": ENDPOINT, "insecure": true, "tokenSecretRef": {"name": "hr"},
-            "limits": {"requestsPerSecond": 1000, "maxInFlight": 8}, "sync": {"interval": "2m"},
+            "limits": {"requestsPerSecond": 1000, "maxInFlight": in_flight}, "sync": {"interval": "2m"},
             "deprovisionGuard": {"maxPercent": 0, "minimum": guard},
         }});
         cluster.create(Place::new("scimconnections", TEAM, "hr"), connection);

@@ -19,7 +19,7 @@ use super::schema::{json as any_json, spoil};
 
 /// What no error may repeat.
 const SECRET: &str = "secret-7f3a";
-const TOKEN: &str = "token-91c2";
+pub const TOKEN: &str = "token-91c2";
 /// The longest that a server may have us wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -56,7 +56,7 @@ fn client_of(script: Vec<Scripted>) -> (Client, Arc<Mutex<Vec<reqwest::Url>>>) {
     (Client::new(config).unwrap(), asked)
 }
 
-fn on_virtual_time<T>(work: impl Future<Output = T>) -> T {
+pub fn on_virtual_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -185,7 +185,7 @@ fn scripted() -> impl Strategy<Value = Scripted> {
 }
 
 /// What every error keeps to itself, and how long it has anybody wait.
-fn discreet(error: &ScimError) -> Result<(), TestCaseError> {
+pub fn discreet(error: &ScimError) -> Result<(), TestCaseError> {
     for text in [format!("{error}"), format!("{error:?}")] {
         prop_assert!(!text.contains(SECRET), "{}", text);
         prop_assert!(!text.contains(TOKEN), "{}", text);

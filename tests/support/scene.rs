@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use scim_operator_harness::RecordingProxy;
-use scim_sim::{SimConfig, Simulator};
+use scim_sim::{BulkLimits, SimConfig, Simulator};
 use serde_json::Value;
 
 use super::{Rig, TOKEN};
@@ -39,6 +39,13 @@ pub async fn stage_with(variables: &[(&str, String)]) -> Result<Scene> {
         simulator,
         proxy,
     })
+}
+
+/// The same, where the simulator offers Bulk within these limits, if at all.
+pub async fn stage_offering(limits: Option<BulkLimits>) -> Result<Scene> {
+    let scene = stage().await?;
+    scene.simulator.dialect().update(|d| d.bulk = limits);
+    Ok(scene)
 }
 
 /// With a connection that works; `extra` is merged into its spec.

@@ -82,3 +82,25 @@ fn what_a_profile_does_not_speak_of_wakes_nobody() {
         assert_eq!(seen(&plain).same_state(&seen(&changed)), same, "{why}");
     }
 }
+
+#[test]
+fn what_was_created_and_not_shown_is_what_was_sent_with_its_id() {
+    let profile = Profile::resolve(ProfileName::CybSafe, &[]).unwrap();
+    let sent = json!({
+        "userName": "ada", "externalId": "m", "active": true,
+        "emails": [{"type": "work", "value": "a@x", "primary": true}],
+    });
+    let mut shown = sent.clone();
+    shown["id"] = json!("7");
+    shown["meta"] = json!({"version": "W/\"1\""});
+    let version = || Some("W/\"1\"".to_owned());
+    let assumed = Observed::assumed(&sent, "7", version(), true, &profile);
+    assert_eq!(assumed, Some(seen(&shown)));
+    shown["externalId"].take();
+    let assumed = Observed::assumed(&sent, "7", version(), false, &profile);
+    assert_eq!(assumed, Some(seen(&shown)), "no mark where none comes back");
+    assert_eq!(
+        Observed::assumed(&json!([]), "7", None, true, &profile),
+        None
+    );
+}

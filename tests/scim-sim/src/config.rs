@@ -61,6 +61,8 @@ pub struct Dialect {
     pub etag: bool,
     /// Bulk requests (RFC 7644 §3.7); off when absent.
     pub bulk: Option<BulkLimits>,
+    /// The result of a Bulk operation that succeeded carries the resource (RFC 7644 §3.7 leaves it open).
+    pub bulk_shows_resources: bool,
     /// The work e-mail must be marked primary, as CybSafe's help asks.
     pub require_primary_email: bool,
     /// Removing by a filter that matches nothing is 400 noTarget instead of a success.
@@ -78,6 +80,7 @@ impl Default for Dialect {
             filter_external_id: false,
             etag: false,
             bulk: None,
+            bulk_shows_resources: false,
             require_primary_email: true,
             remove_without_match_fails: false,
         }

@@ -103,6 +103,17 @@ pub struct Faults {
     pub post_group_ignores_members: bool,
     /// A deleted user stays a member of its groups.
     pub deleted_users_stay_members: bool,
+
+    /// Bulk is offered, and answered with this status and an error document; nothing is done.
+    pub bulk_refused: Option<u16>,
+    /// The next n answers to Bulk lack the result of their first operation, which was carried out.
+    pub bulk_loses_result: u32,
+    /// The next n Bulk requests fail in their last operation.
+    pub bulk_fail_last: FailNext,
+    /// Results come in the reverse order.
+    pub bulk_reversed: bool,
+    /// How the status of a result is written.
+    pub bulk_status: BulkStatus,
 }
 
 impl Faults {
@@ -114,6 +125,19 @@ impl Faults {
             || self.wrong_types
             || self.omit_members
     }
+}
+
+/// How the status of a Bulk result is written; RFC 7644 §3.7 wants text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BulkStatus {
+    /// `"201"`.
+    #[default]
+    Text,
+    /// `201`.
+    Number,
+    /// `{"code": "201"}`.
+    Object,
 }
 
 /// Writes that fail, whether or not they were applied.

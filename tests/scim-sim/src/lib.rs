@@ -48,7 +48,7 @@ mod store;
 mod switches;
 
 pub use config::{BulkLimits, DEFAULT_TOKEN, Dialect, ReactivationReply, SimConfig};
-pub use faults::{FailNext, FailReads, Faults};
+pub use faults::{BulkStatus, FailNext, FailReads, Faults};
 pub use request_log::{LoggedRequest, RequestCounts};
 pub use rules::PREFERRED_LANGUAGES;
 pub use simulator::Simulator;

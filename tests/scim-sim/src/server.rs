@@ -186,6 +186,15 @@ fn strike(shared: &Shared, is_read: bool) -> Strike {
     })
 }
 
+/// Which fault strikes within one Bulk request, counted down as well.
+fn bulk_strike(shared: &Shared) -> operations::BulkStrike {
+    shared.faults.update(|faults| operations::BulkStrike {
+        loses_first: take(&mut faults.bulk_loses_result),
+        fails_last: take(&mut faults.bulk_fail_last.n)
+            .then_some((faults.bulk_fail_last.status, faults.bulk_fail_last.applied)),
+    })
+}
+
 fn take(counter: &mut u32) -> bool {
     let any = *counter > 0;
     *counter = counter.saturating_sub(1);
@@ -239,7 +248,8 @@ fn perform(
             operations::list(&shared.read(), &context, *resource, &query)
         }
         (&Method::POST, Endpoint::Bulk) => {
-            operations::bulk(&mut shared.write(), &context, &document, body.len())
+            let strike = bulk_strike(shared);
+            operations::bulk(&mut shared.write(), &context, &document, body.len(), strike)
         }
         (method, endpoint) => {
             let projection = match endpoint {

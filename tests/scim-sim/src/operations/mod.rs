@@ -10,7 +10,7 @@ mod read;
 mod stamp;
 mod write;
 
-pub(crate) use bulk::bulk;
+pub(crate) use bulk::{Strike as BulkStrike, bulk};
 pub(crate) use read::LIST_URN;
 pub(crate) use read::{get, list};
 pub(crate) use stamp::{complete, touch};

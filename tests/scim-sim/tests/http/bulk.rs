@@ -1,6 +1,6 @@
 //! Bulk (RFC 7644 §3.7).
 
-use scim_sim::BulkLimits;
+use scim_sim::{BulkLimits, BulkStatus, FailNext};
 use serde_json::{Value, json};
 
 use crate::support::{Rig, group, user};
@@ -65,8 +65,8 @@ async fn each_operation_has_its_own_result() {
 #[tokio::test]
 async fn fail_on_errors_stops_and_limits_are_enforced() {
     let rig = rig().await;
-    let create = |name: &str| json!({"method": "POST", "path": "/Users", "bulkId": name, "data": user(name)});
-    let operations = json!([create("a"), create("a"), create("b")]);
+    let create = |bulk_id: &str, name: &str| json!({"method": "POST", "path": "/Users", "bulkId": bulk_id, "data": user(name)});
+    let operations = json!([create("1", "a"), create("2", "a"), create("3", "b")]);
     let answer = rig.post("Bulk", &bulk(&operations, Some(1))).await;
     assert_eq!(answer.body["Operations"].as_array().unwrap().len(), 2);
     assert!(rig.sim.user_by_name("b").is_none());
@@ -93,4 +93,69 @@ async fn fail_on_errors_stops_and_limits_are_enforced() {
         rig.post("Bulk", &other).await.refusal(),
         (400, "invalidSyntax")
     );
+}
+
+#[tokio::test]
+async fn a_bulk_id_that_is_there_twice_refuses_the_whole() {
+    let rig = rig().await;
+    let create = |name: &str| json!({"method": "POST", "path": "/Users", "bulkId": "same", "data": user(name)});
+    let operations = json!([create("a"), create("b")]);
+    assert_eq!(
+        rig.post("Bulk", &bulk(&operations, None)).await.refusal(),
+        (400, "invalidValue")
+    );
+    assert!(rig.sim.users().is_empty());
+}
+
+#[tokio::test]
+async fn results_get_lost_fail_and_change_their_form_by_switches() {
+    let rig = rig().await;
+    let create = |name: &str| json!({"method": "POST", "path": "/Users", "bulkId": name, "data": user(name)});
+    let three =
+        |from: u8| json!([0, 1, 2].map(|n| create(&char::from(b'a' + 3 * from + n).to_string())));
+    rig.fault(|f| {
+        f.bulk_loses_result = 1;
+        f.bulk_fail_last = FailNext {
+            n: 1,
+            status: 500,
+            applied: true,
+        };
+        f.bulk_reversed = true;
+    });
+    let answer = rig.post("Bulk", &bulk(&three(0), None)).await;
+    let results = answer.body["Operations"].as_array().unwrap();
+    let told: Vec<_> = results
+        .iter()
+        .map(|r| (r["bulkId"].as_str().unwrap(), r["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("c", "500"), ("b", "201")]);
+    assert_eq!(rig.sim.users().len(), 3, "all of them were carried out");
+
+    rig.fault(|f| {
+        *f = scim_sim::Faults {
+            bulk_fail_last: FailNext {
+                n: 1,
+                status: 400,
+                applied: false,
+            },
+            bulk_status: BulkStatus::Number,
+            ..Default::default()
+        }
+    });
+    rig.sim.dialect().update(|d| d.bulk_shows_resources = true);
+    let answer = rig.post("Bulk", &bulk(&three(1), None)).await;
+    let results = &answer.body["Operations"];
+    assert_eq!(
+        (&results[0]["status"], &results[2]["status"]),
+        (&json!(201), &json!(400))
+    );
+    assert_eq!(results[0]["response"]["userName"], "d");
+    assert!(rig.sim.user_by_name("f").is_none(), "not carried out");
+
+    rig.fault(|f| f.bulk_status = BulkStatus::Object);
+    let answer = rig.post("Bulk", &bulk(&three(2), None)).await;
+    assert_eq!(answer.body["Operations"][0]["status"]["code"], "201");
+    rig.fault(|f| f.bulk_refused = Some(404));
+    assert_eq!(rig.post("Bulk", &bulk(&three(3), None)).await.status, 404);
+    assert_eq!(rig.sim.users().len(), 8);
 }
