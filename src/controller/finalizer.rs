@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::api::{ANNOTATION_ABANDON, FINALIZER};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
+use crate::controller::roster::Held;
 use crate::controller::scope;
 
 /// Whether an object has it: something may be at a backend.
@@ -128,6 +129,7 @@ impl<'a> Word<'a> {
 /// When the API server does not take the patch.
 pub async fn let_go<K: Declared>(
     context: &Context,
+    held: &Held,
     object: &K,
     word: Word<'_>,
 ) -> Result<bool, kube::Error> {
@@ -136,16 +138,16 @@ pub async fn let_go<K: Declared>(
         note,
         undone,
     } = word;
-    if release(&context.client, object).await? == Ensured::Raced {
+    if release(&held.client, object).await? == Ensured::Raced {
         return Ok(false);
     }
     let reference = object.object_ref(&());
-    let events = &context.events;
+    let events = &held.events;
     if undone {
         tracing::warn!(kind = %K::kind(&()), object = %Key::of(object), reason, note, "released");
         events.warning(reference, reason, "Deprovision", note.to_owned());
         let namespace = object.namespace().unwrap_or_default();
-        scope::tell(context, &namespace, &K::kind(&()), note);
+        scope::tell(context, held, &namespace, &K::kind(&()), note);
     } else {
         tracing::info!(kind = %K::kind(&()), object = %Key::of(object), reason, "released");
         events.normal(reference, reason, "Deprovision", note.to_owned());

@@ -15,11 +15,12 @@ use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, wat
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
-use crate::controller::context::{Context, MemberChange, Options, Wakers};
+use crate::controller::context::{Context, MemberChange, Options, Stores, Wakers};
 use crate::controller::events::Events;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::{connection, finalizer, group, guard, readable, scope, user};
+use crate::controller::relist::Kind;
+use crate::controller::{connection, finalizer, group, guard, readable, scope, spread, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -44,6 +45,7 @@ pub async fn run(
     let (members, members_changed) = tokio::sync::mpsc::unbounded_channel();
     let (group_store, group_writer) = reflector::store::<ScimGroup>();
     let (user_store, user_writer) = reflector::store::<ScimUser>();
+    let (store, writer) = reflector::store::<ScimConnection>();
     let (namespace_store, namespace_writer) = reflector::store::<Namespace>();
     let wakers = Wakers {
         users: wake_users,
@@ -56,9 +58,12 @@ pub async fn run(
     let context = Arc::new(Context::new(
         client.clone(),
         options,
-        user_store.clone(),
-        group_store.clone(),
-        namespace_store.clone(),
+        Stores {
+            users: user_store.clone(),
+            groups: group_store.clone(),
+            connections: store.clone(),
+            namespaces: namespace_store.clone(),
+        },
         events,
         wakers,
     ));
@@ -81,11 +86,12 @@ pub async fn run(
     }
 
     let indexed = context.clone();
-    let watch = readable::watch::<ScimUser>(&context, user_store.clone())
+    let watch = readable::watch::<ScimUser>(&context, Kind::Users, user_store.clone())
         .default_backoff()
         .modify(|user| user.managed_fields_mut().clear())
         .inspect(move |event| index(&indexed, event))
         .reflect(user_writer)
+        .inspect(listed_whole(&context, Kind::Users))
         .touched_objects()
         .predicate_filter(
             predicates::generation
@@ -102,11 +108,12 @@ pub async fn run(
         .for_each(|_| std::future::ready(()));
 
     let indexed = context.clone();
-    let watch = readable::watch::<ScimGroup>(&context, group_store.clone())
+    let watch = readable::watch::<ScimGroup>(&context, Kind::Groups, group_store.clone())
         .default_backoff()
         .modify(|group| group.managed_fields_mut().clear())
         .inspect(move |event| index_group(&indexed, event))
         .reflect(group_writer)
+        .inspect(listed_whole(&context, Kind::Groups))
         .touched_objects()
         .predicate_filter(
             predicates::generation
@@ -122,10 +129,9 @@ pub async fn run(
         .run(group::reconcile, group::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
-    let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
     let mut listed = HashSet::new();
-    let watch = readable::watch::<ScimConnection>(&context, store.clone())
+    let watch = readable::watch::<ScimConnection>(&context, Kind::Connections, store.clone())
         .default_backoff()
         .modify(|connection| connection.managed_fields_mut().clear())
         .inspect(move |event| match event {
@@ -133,11 +139,13 @@ pub async fn run(
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(there)) => {
                 listed.insert(Key::of(there));
-                forgetting.connection_or_new(&Key::of(there));
+                forgetting.connection_appears(&Key::of(there));
             }
             Ok(watcher::Event::Apply(there)) => {
-                let connection = forgetting.connection_or_new(&Key::of(there));
-                if connection.spec().is_some_and(|old| old != there.spec) {
+                let connection = forgetting.connection_appears(&Key::of(there));
+                let connection =
+                    connection.filter(|c| c.spec().is_some_and(|old| old != there.spec));
+                if let Some(connection) = connection {
                     // At once, whatever its reconciler does: a listing may take an hour.
                     connection.hold();
                 }
@@ -153,6 +161,7 @@ pub async fn run(
             _ => {}
         })
         .reflect(writer)
+        .inspect(listed_whole(&context, Kind::Connections))
         .touched_objects()
         .predicate_filter(
             predicates::generation.combine(predicates::annotations),
@@ -161,7 +170,7 @@ pub async fn run(
     let connection_known = store.clone();
     let connections = Controller::for_stream(watch, store)
         .reconcile_on(connections_woken)
-        .graceful_shutdown_on(shutdown)
+        .graceful_shutdown_on(shutdown.clone())
         .run(connection::reconcile, connection::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
@@ -186,12 +195,37 @@ pub async fn run(
         stopped.await;
         context.stop();
     };
-    futures::future::join4(users, groups, connections, stop).await;
+    let work = futures::future::join4(users, groups, connections, stop);
+    match &context.options.seat {
+        None => drop(work.await),
+        Some(seat) => {
+            let shares = spread::spread(&context, seat, shutdown);
+            let (mut work, mut shares) = (std::pin::pin!(work), std::pin::pin!(shares));
+            tokio::select! {
+                _ = &mut work => shares.await,
+                // All leases are given back, or waited out by others: what still waits waits in vain.
+                () = &mut shares => {}
+            }
+        }
+    }
     namespaces.abort();
     recounts.abort();
     kinds.abort();
     gathered.abort();
 }
+
+/// Notes that a listing is whole, and in the store.
+fn listed_whole<K>(context: &Arc<Context>, kind: Kind) -> impl FnMut(&Seen<K>) + use<K> {
+    let relists = context.relists.clone();
+    move |event| {
+        if let Ok(watcher::Event::InitDone) = event {
+            relists.is_done(kind);
+        }
+    }
+}
+
+/// What a watch has seen.
+type Seen<K> = Result<watcher::Event<K>, watcher::Error>;
 
 /// Runs a controller to its end: until it has drained, or at once when the end comes before its watch
 /// was `up`.
@@ -362,6 +396,7 @@ async fn namespaces(
         .default_backoff()
         .modify(|n| n.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect(listed_whole(&context, Kind::Connections))
         .inspect(|event| match event {
             // A pass may have run on what the store had before this listing was whole.
             Ok(watcher::Event::InitDone) => {

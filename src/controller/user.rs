@@ -17,6 +17,7 @@ use crate::controller::live::{Connection, Phase, Ready, State};
 use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
+use crate::controller::roster::{Held, Post};
 use crate::controller::{connection, farewell, finalizer, guard, scope};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
@@ -41,6 +42,8 @@ pub struct Pass<'a> {
     pub endpoint_hash: Option<String>,
     /// What every reconciler shares.
     pub context: &'a Context,
+    /// What the pass writes by.
+    pub held: Held,
     /// The account had changed under this pass once: a second time is a failure, not a loop.
     pub seen_stale: std::sync::atomic::AtomicBool,
 }
@@ -55,7 +58,14 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     let connection_key = Key::connection_of(&user);
-    let connection = context.connection(&connection_key);
+    let Some(Post { held, connection }) = context.post(&connection_key) else {
+        // Another replica's. All of a connection are woken when it becomes ours.
+        return Ok(Action::await_change());
+    };
+    // What was handed over may be from before it became ours; what the watch has now is not.
+    let Some(user) = context.user(&key) else {
+        return Ok(Action::await_change());
+    };
     if connection.is_none() && !context.connections_are_listed() {
         // All users are woken once it is known which connections there are.
         return Ok(Action::await_change());
@@ -68,6 +78,7 @@ pub async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Act
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         user: &user,
         context: &context,
+        held,
         seen_stale: false.into(),
     };
     if let Some(action) = farewell::exit(&pass, connection.as_deref()).await? {
@@ -197,7 +208,7 @@ async fn work(
             .await;
     }
     if ready.spec.mode == Mode::Enforce
-        && finalizer::ensure(&pass.context.client, pass.user).await? == finalizer::Ensured::Raced
+        && finalizer::ensure(&pass.held.client, pass.user).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }

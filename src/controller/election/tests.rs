@@ -94,6 +94,7 @@ async fn candidate(server: Server) -> (Election, Arc<Server>, Fences) {
     let candidacy = Candidacy {
         namespace: "n".into(),
         lease: "l".into(),
+        kind: Kind::Replica,
         identity: "me".into(),
         terms: TERMS,
     };

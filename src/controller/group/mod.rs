@@ -23,6 +23,7 @@ use crate::api::{ScimGroup, ScimGroupStatus};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
+use crate::controller::roster::{Held, Post};
 use crate::controller::{connection, finalizer, scope};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
@@ -60,6 +61,8 @@ pub struct Pass<'a> {
     pub connection_key: Key,
     /// What every reconciler shares.
     pub context: &'a Context,
+    /// What the pass writes by.
+    pub held: Held,
 }
 
 /// Brings one group up to date.
@@ -75,7 +78,14 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     let connection_key = index::connection_of(&group);
-    let connection = context.connection(&connection_key);
+    let Some(Post { held, connection }) = context.post(&connection_key) else {
+        // Another replica's. All of a connection are woken when it becomes ours.
+        return Ok(Action::await_change());
+    };
+    // What was handed over may be from before it became ours; what the watch has now is not.
+    let Some(group) = context.group(&key) else {
+        return Ok(Action::await_change());
+    };
     if connection.is_none() && !context.connections_are_listed() {
         // All groups are woken once it is known which connections there are.
         return Ok(Action::await_change());
@@ -94,6 +104,7 @@ pub async fn reconcile(
         connection_key,
         group: &group,
         context: &context,
+        held,
     };
     if let Some(action) = farewell::exit(&pass, connection.as_deref()).await? {
         return Ok(action);
@@ -166,7 +177,7 @@ async fn work(
         }
     };
     if ready.spec.mode == Mode::Enforce
-        && finalizer::ensure(&pass.context.client, pass.group).await? == finalizer::Ensured::Raced
+        && finalizer::ensure(&pass.held.client, pass.group).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
