@@ -111,6 +111,7 @@ impl LeaseOf {
         sighting(lease).holder.as_ref() == Some(&self.candidacy.identity)
     }
 
+    /// The lease as it is.
     pub async fn read(&self) -> Answer {
         let name = &self.candidacy.lease;
         answer(self.api.get_opt(name), self.candidacy.terms.call_timeout()).await
@@ -133,6 +134,7 @@ impl LeaseOf {
         answer(self.api.create(&parameters, &lease).map(some), within).await
     }
 
+    /// Says that it is still held.
     pub async fn renew(&self, lease: Lease, within: Duration) -> Answer {
         self.write(self.renewed(lease), within).await
     }
@@ -165,6 +167,7 @@ impl LeaseOf {
         }
     }
 
+    /// Says that nobody holds it, after a drain.
     pub async fn give_back(&self, lease: Lease) -> Answer {
         self.write(released(lease), self.candidacy.terms.call_timeout())
             .await
