@@ -50,6 +50,7 @@ pub struct Fleet {
 
 pub fn terms(pod: &str) -> Vec<(&'static str, String)> {
     [
+        ("LEADER_ELECT", "true"),
         ("SPREAD_CONNECTIONS", "true"),
         ("POD_NAMESPACE", "scim-system"),
         ("POD_NAME", pod),
