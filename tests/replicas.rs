@@ -3,6 +3,8 @@
 //! proxy of its own, which tells who wrote what.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "replicas/change.rs"]
+mod change;
 #[path = "replicas/fleet.rs"]
 mod fleet;
 mod support;

@@ -117,3 +117,101 @@ impl Relists {
         self.done.send_modify(|done| done[kind as usize] = begun);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A watch that a test feeds, one for each time that it is begun.
+    struct Fed {
+        begun: Arc<AtomicUsize>,
+        feed: watch::Sender<Option<mpsc::UnboundedSender<Event<u8>>>>,
+    }
+
+    impl Fed {
+        fn new() -> (
+            Self,
+            impl Fn() -> futures::stream::BoxStream<'static, Result<Event<u8>>> + Send,
+        ) {
+            let (begun, feed) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(None));
+            let (count, fed) = (begun.clone(), feed.clone());
+            let make = move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                let (sender, events) = mpsc::unbounded_channel();
+                fed.send_replace(Some(sender));
+                stream::unfold(events, |mut events| async move {
+                    Some((Ok(events.recv().await?), events))
+                })
+                .boxed()
+            };
+            (Self { begun, feed }, make)
+        }
+
+        fn says(&self, event: Event<u8>) {
+            self.feed.borrow().as_ref().unwrap().send(event).unwrap();
+        }
+    }
+
+    /// As `run` has it: whole once the store has it.
+    async fn next(relists: &Relists, watch: &mut (impl Stream<Item = Result<Event<u8>>> + Unpin)) {
+        if let Ok(Event::InitDone) = watch.next().await.unwrap() {
+            relists.is_done(Kind::Users);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r05_whoever_asks_waits_for_a_listing_that_has_begun_since() {
+        let relists = Relists::default();
+        let (fed, make) = Fed::new();
+        let mut watch = std::pin::pin!(relists.watch(Kind::Users, make));
+        relists.done.send_modify(|done| done[1..].fill(u64::MAX));
+        // A listing is under way: what it has may be older than the question.
+        fed.says(Event::Init);
+        next(&relists, &mut watch).await;
+        let mut asked = std::pin::pin!(relists.fresh());
+        assert!(asked.as_mut().now_or_never().is_none());
+        fed.says(Event::InitDone);
+        next(&relists, &mut watch).await;
+        assert!(asked.as_mut().now_or_never().is_none(), "it began before");
+        assert_eq!(fed.begun.load(Ordering::Relaxed), 1, "it was not cut short");
+
+        let begins = tokio::time::timeout(Duration::from_secs(1), watch.next()).await;
+        assert!(begins.is_err(), "nothing comes before it is listed");
+        assert_eq!(fed.begun.load(Ordering::Relaxed), 2, "it is listed anew");
+        fed.says(Event::Init);
+        next(&relists, &mut watch).await;
+        fed.says(Event::InitApply(1));
+        next(&relists, &mut watch).await;
+        assert!(asked.as_mut().now_or_never().is_none(), "it is not whole");
+        fed.says(Event::InitDone);
+        next(&relists, &mut watch).await;
+        assert!(asked.as_mut().now_or_never().is_some());
+        let more = tokio::time::timeout(Duration::from_secs(1), watch.next()).await;
+        assert!(more.is_err());
+        assert_eq!(
+            fed.begun.load(Ordering::Relaxed),
+            2,
+            "once for all who asked"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_kind_has_to_be_listed() {
+        let relists = Relists::default();
+        let mut asked = std::pin::pin!(relists.fresh());
+        assert!(asked.as_mut().now_or_never().is_none());
+        for kind in [Kind::Users, Kind::Groups, Kind::Connections] {
+            assert!(asked.as_mut().now_or_never().is_none(), "{kind:?}");
+            relists.begun.send_modify(|begun| begun[kind as usize] = 1);
+            relists.is_done(kind);
+        }
+        assert!(asked.as_mut().now_or_never().is_some());
+    }
+}

@@ -195,3 +195,7 @@ impl Roster {
         self.held(&Share::Nobodys).cloned()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

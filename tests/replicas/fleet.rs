@@ -105,6 +105,11 @@ impl Fleet {
 
     /// Starts a replica more.
     pub async fn join(&mut self, name: &str) -> Result<()> {
+        self.join_with(name, &[]).await
+    }
+
+    /// The same, with these variables.
+    pub async fn join_with(&mut self, name: &str, more: &[(&'static str, String)]) -> Result<()> {
         // It serves as a proxy in the sense of HTTP: requests name the backend.
         let backend = self.simulator.base_url();
         let root = backend.split('/').take(3).collect::<Vec<_>>().join("/");
@@ -112,6 +117,7 @@ impl Fleet {
         let mut variables = terms(name);
         variables.push(("USE_SYSTEM_PROXY", "true".into()));
         variables.push(("HTTP_PROXY", proxy.url()));
+        variables.extend(more.iter().cloned());
         let operator = Rig::operator(&self.rig.plane, &variables).await?;
         self.replicas.push(Replica {
             name: name.to_owned(),
@@ -174,6 +180,32 @@ impl Fleet {
         let leases: Api<Lease> = Api::namespaced(self.rig.client.clone(), "scim-system");
         let parameters = ListParams::default().labels(&format!("scim-operator.io/lease={kind}"));
         Ok(leases.list(&parameters).await?.items)
+    }
+
+    /// Which replica has what is nobody's.
+    pub async fn leader(&self) -> Result<String> {
+        let leases = self.leases("nobodys").await?;
+        let holder = leases.first().and_then(|lease| {
+            let holder = lease.spec.as_ref()?.holder_identity.clone()?;
+            holder.rsplit_once('_').map(|(pod, _)| pod.to_owned())
+        });
+        holder.context("nobody has it")
+    }
+
+    /// Waits until each replica that lives has said so that often.
+    pub async fn renewals(&self, times: usize) -> Result<()> {
+        for _ in 0..times {
+            let version = |lease: &Lease| (lease.name_any(), lease.resource_version());
+            let known: Vec<_> = self.leases("replica").await?.iter().map(version).collect();
+            wait::eventually("a renewal", DEADLINE, async || {
+                let now = self.leases("replica").await?;
+                let renewed = now.iter().any(|lease| !known.contains(&version(lease)));
+                ensure!(renewed, "{known:?}");
+                Ok(Some(()))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Which replica holds which connection; the unheld are left out.

@@ -50,7 +50,8 @@ struct Replica {
     skew: Duration,
     shares: Shares,
     works: BTreeMap<String, Work>,
-    member: u64,
+    /// When it says next that it lives.
+    renews_at: Duration,
     stopping: bool,
     still_until: Duration,
     cut_until: Duration,
@@ -112,7 +113,7 @@ impl Fleet {
                         identity,
                         skew,
                         works: BTreeMap::new(),
-                        member: 0,
+                        renews_at: self.now,
                         stopping: false,
                         still_until: Duration::ZERO,
                         cut_until: Duration::ZERO,
@@ -197,12 +198,13 @@ impl Fleet {
         let now = self.now + replica.skew;
         self.begins(replica, now);
         let cut = replica.cut_until > self.now;
-        let member = format!("replica-{}", replica.identity);
-        if !cut && !replica.stopping && self.any(8) == 0 || replica.member == 0 {
+        if !cut && !replica.stopping && replica.renews_at <= self.now {
+            replica.renews_at = self.now + TERMS.renew_every;
+            let member = format!("replica-{}", replica.identity);
+            // Whatever became of it meanwhile: it may have been deleted.
+            let known = self.store.get(&member).map_or(0, |stored| stored.version);
             let identity = replica.identity.clone();
-            if let Some(version) = self.write(&member, replica.member, Some(&identity)) {
-                replica.member = version;
-            }
+            self.write(&member, known, Some(&identity));
         }
         self.renews(replica, now, cut);
         if replica.stopping {
