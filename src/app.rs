@@ -177,14 +177,20 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     let (candidacy, seat) = match candidacy {
         Some(candidacy) if candidacy.kind == Kind::Nobodys => {
             let leases = lease::client(config.clone(), &candidacy.terms)?;
-            (None, Some(Seat { leases, candidacy }))
+            let api = Fences::none().client(config.clone())?;
+            let seat = Seat {
+                leases,
+                api,
+                candidacy,
+            };
+            (None, Some(seat))
         }
         candidacy => (candidacy, None),
     };
-    let fences = match candidacy {
-        Some(_) => Fences::closed(),
-        // There is no election, or each share has fences of its own.
-        None => Fences::none(),
+    let fences = match (&candidacy, &seat) {
+        (None, None) => Fences::none(),
+        // Not before the lease is won; and never, where each share has fences of its own.
+        _ => Fences::closed(),
     };
     let client = fences.client(config.clone())?;
     let stop = asked_to_stop().shared();

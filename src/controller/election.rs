@@ -213,7 +213,12 @@ impl Election {
                 if alone.is_certain(&self.lease, || self.now()).await
                     && self.fences.move_to(self.started, &won.reign)
                 {
-                    tracing::info!(identity, waited_out = holder, "leading");
+                    match self.candidacy.kind {
+                        Kind::Leader => {
+                            tracing::info!(identity, waited_out = holder, "leading");
+                        }
+                        _ => tracing::info!(identity, "counted among the replicas"),
+                    }
                     return won;
                 }
                 let _ = self.lease.give_back(won.lease).await;

@@ -54,7 +54,10 @@ pub async fn run(
         connections: wake_connections.clone(),
         counts,
     };
-    let events = Events::start(client.clone());
+    let events = match &options.seat {
+        Some(seat) => Events::start(seat.api.clone()),
+        None => Events::start(client.clone()),
+    };
     let context = Arc::new(Context::new(
         client.clone(),
         options,

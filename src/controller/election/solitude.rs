@@ -41,6 +41,7 @@ impl Solitude {
         if *kind != Kind::Leader {
             return true;
         }
+        let asked = now();
         let all = match leases.all().await {
             Ok(all) => all,
             Err(why) => {
@@ -48,6 +49,11 @@ impl Solitude {
                 return false;
             }
         };
+        if now().saturating_sub(asked) > terms.call_timeout() {
+            // The process was paused meanwhile: what was read may be of long ago, and nothing that is
+            // written by it is refused for that, as it is where a lease is taken as it was read.
+            return false;
+        }
         let shared = Kind::Connection(String::new());
         let shares = all.iter().filter(|lease| shared.is_of(lease));
         let shares: BTreeMap<String, _> = shares
@@ -67,6 +73,6 @@ impl Solitude {
         if !alone && !std::mem::replace(&mut self.told, true) {
             tracing::info!("standing by: replicas that share the connections have not ended yet");
         }
-        alone
+        true
     }
 }

@@ -98,7 +98,9 @@ impl Fleet {
         for connection in 0..self.sizes.connections {
             let backend = simulator().await?;
             let latency = u64::try_from(self.sizes.latency.as_millis())?;
-            backend.faults().update(|faults| faults.latency_ms = latency);
+            backend
+                .faults()
+                .update(|faults| faults.latency_ms = latency);
             let limits = json!({"requestsPerSecond": 10000, "maxInFlight": self.sizes.in_flight});
             let spec = json!({"limits": limits, "suspend": true});
             let url = backend.base_url();
