@@ -29,6 +29,8 @@ use crate::leadership::{Candidate, Move};
 pub struct Seat {
     /// A client for leases alone, of `election::lease::client`.
     pub leases: Client,
+    /// A client without a fence, which each share puts its own before. Nothing else is to write by it.
+    pub api: Client,
     /// As whom, in which namespace and by which durations; the name is the leader's lease, and the other
     /// names begin with it.
     pub candidacy: Candidacy,
@@ -263,6 +265,7 @@ impl Desk {
         let reign = Reign {
             election: Arc::new(self.seat.election(candidacy, fences.clone())),
             leader: self.leader.clone(),
+            api: self.seat.api.clone(),
             context: self.context.clone(),
             share,
             fences,
@@ -303,6 +306,7 @@ impl Desk {
 struct Reign {
     election: Arc<Election>,
     leader: Arc<LeaseOf>,
+    api: Client,
     context: Arc<Context>,
     share: Share,
     fences: Fences,
@@ -322,7 +326,7 @@ impl Reign {
             // Taken, and too late: it is taken anew.
             return;
         }
-        let client = self.fences.over(&self.context.client);
+        let client = self.fences.over(&self.api);
         let events = self.context.events.before(self.fences.of_reports());
         let (held, mut drained) = Held::new(client, self.fences.of_requests(), events);
         let stop = async move {

@@ -73,6 +73,6 @@ impl Solitude {
         if !alone && !std::mem::replace(&mut self.told, true) {
             tracing::info!("standing by: replicas that share the connections have not ended yet");
         }
-        true
+        alone
     }
 }
