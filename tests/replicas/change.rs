@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use kube::ResourceExt;
-use kube::api::DeleteParams;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use scim_operator_harness::wait;
 use serde_json::json;
 
@@ -154,6 +155,45 @@ async fn one_that_leads_and_those_that_share_wait_for_one_another() -> Result<()
     ensure!(
         names.len() == 1 && names[0].name_any() == "scim-operator",
         "{names:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_would_lead_does_not_while_connections_are_held_though_the_leaders_lease_is_free()
+-> Result<()> {
+    let fleet = Fleet::start(&["one"], 2, SLOW).await?;
+    fleet.shares_are(&[2]).await?;
+    fleet.declare(0..15).await?;
+    fleet.posts(4).await?;
+    let mut leads = terms("alone");
+    leads.retain(|(key, _)| *key != "SPREAD_CONNECTIONS");
+    let mut alone = Rig::operator(&fleet.rig.plane, &leads).await?;
+    alone.await_log("standing by", DEADLINE).await?;
+    let leases: Api<Lease> = Api::namespaced(fleet.rig.client.clone(), "scim-system");
+    let free = json!({"spec": {"holderIdentity": null, "leaseDurationSeconds": 1}});
+    let looked = wait::eventually(
+        "the leader's lease to be found free",
+        DEADLINE,
+        async || {
+            let parameters = PatchParams::default();
+            leases
+                .patch("scim-operator", &parameters, &Patch::Merge(&free))
+                .await?;
+            let log = alone.log();
+            let looked = ["have not ended yet", "leading"];
+            ensure!(looked.iter().any(|what| log.contains(what)), "{log}");
+            Ok(Some(()))
+        },
+    );
+    fleet.told(looked.await)?;
+    fleet.settled(0..15).await?;
+    fleet.each_written_once(15)?;
+    ensure!(!alone.log().contains("leading"), "{}", alone.log());
+    ensure!(fleet.owners().await?.len() == 2);
+    ensure!(
+        fleet.leader().await? == "one",
+        "what is nobody's is shared again"
     );
     Ok(())
 }
