@@ -32,8 +32,18 @@ async fn connections_are_shared_and_even_out_when_a_replica_joins_and_each_has_o
         );
     }
 
+    let versions = fleet.versions().await?;
     fleet.join("three").await?;
     fleet.shares_are(&[2, 1, 1]).await?;
+    let third = &mut fleet.replica("three").operator;
+    third
+        .await_log("every user was looked at", DEADLINE)
+        .await?;
+    ensure!(
+        fleet.versions().await? == versions,
+        "a share that moved wrote to users that are in step"
+    );
+    fleet.each_written_once(5)?;
     fleet.declare(5..10).await?;
     fleet.settled(0..10).await?;
     fleet.each_written_once(10)?;

@@ -10,6 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use reqwest::Method;
+use scim_operator::api::ScimUser;
 use scim_operator_harness::proxy::Recorded;
 use scim_operator_harness::{Operator, RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
@@ -161,6 +162,13 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+
+    /// The version of every user.
+    pub async fn versions(&self) -> Result<BTreeMap<String, Option<String>>> {
+        let users = self.rig.users().list(&ListParams::default()).await?;
+        let version = |user: &ScimUser| (user.name_any(), user.resource_version());
+        Ok(users.iter().map(version).collect())
     }
 
     /// An error with the ends of all logs.
