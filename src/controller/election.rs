@@ -13,6 +13,7 @@ use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Client, Config};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::lease::{Answer, LeaseOf, sighting};
@@ -132,7 +133,9 @@ impl Election {
     ) -> Result<(), Lost> {
         let election = self;
         let (tell, lost) = watch::channel(false);
-        let keeper = tokio::spawn({
+        // In a set, so that it ends with this: where the work panics, nobody goes on renewing for it.
+        let mut keeper = JoinSet::new();
+        keeper.spawn({
             let election = election.clone();
             async move {
                 let why = election.keep(won).await;
@@ -152,11 +155,11 @@ impl Election {
         });
         let longest = election.candidacy.terms.longest_request;
         let drained = drained(work, stop, lost, longest).await;
-        keeper.abort();
-        let outcome = match keeper.await {
-            Ok(why) => Err(why),
-            Err(ended) if ended.is_cancelled() => Ok(()),
-            Err(_) => Err(Lost::Renewing),
+        keeper.abort_all();
+        let outcome = match keeper.join_next().await {
+            Some(Ok(why)) => Err(why),
+            Some(Err(ended)) if ended.is_cancelled() => Ok(()),
+            Some(Err(_)) | None => Err(Lost::Renewing),
         };
         // Before the release: from then on another may write at once.
         election.fences.close();
@@ -395,5 +398,5 @@ async fn told(mut lost: watch::Receiver<bool>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

@@ -138,6 +138,10 @@ impl Roster {
             Share::Connection(key) => Some(key.clone()),
             Share::Nobodys => None,
         };
+        // Left behind by a task that panicked: its right is over, whatever became of it.
+        if let Some(key) = &key {
+            self.running.remove(key);
+        }
         self.held.insert(share, held);
         key.filter(|key| self.there.contains(key))
             .and_then(|key| self.run(&key))

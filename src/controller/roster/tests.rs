@@ -89,6 +89,16 @@ async fn a_right_that_comes_before_its_connection_is_worked_by_once_that_is_ther
 }
 
 #[tokio::test]
+async fn what_is_taken_anew_is_not_worked_by_a_right_of_before() {
+    let mut roster = Roster::default();
+    let share = Share::Connection(key("c"));
+    roster.appears(&key("c"));
+    let first = roster.take(share.clone(), right().0).unwrap();
+    let again = roster.take(share, right().0).unwrap();
+    assert!(!Arc::ptr_eq(&first, &again));
+}
+
+#[tokio::test]
 async fn one_who_works_alone_works_on_everything() {
     let mut roster = Roster::of_everything(right().0);
     assert_eq!(found(&roster), "nobody's");
