@@ -3,12 +3,12 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage bench clean
+.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage bench bench-replicas clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 build: ## Every binary, debug build
 	$(CARGO) build --workspace --bins --locked
@@ -62,6 +62,11 @@ bench: ## Floors, the operator beside them, and every target; release build. BEN
 	tests/controlplane/build
 	$(CARGO) build --release --workspace --bins --locked
 	target/release/bench
+
+bench-replicas: ## Ten connections shared by 1, 2 and 3 replicas, and a replica that is killed; release build
+	tests/controlplane/build
+	$(CARGO) build --release --workspace --bins --locked
+	target/release/bench_replicas
 
 clean: ## Removes what was built here; the cache of parts stays
 	$(CARGO) clean

@@ -9,9 +9,10 @@ use kube::{Client, Config};
 use tracing_subscriber::EnvFilter;
 
 use crate::controller::context::Options;
-use crate::controller::election::{Candidacy, Election, Fences};
+use crate::controller::election::{Candidacy, Election, Fences, Kind, lease};
 use crate::controller::lean;
 use crate::controller::run::run;
+use crate::controller::spread::Seat;
 use crate::http::{self, Readiness};
 use crate::leadership::Terms;
 
@@ -81,6 +82,9 @@ struct ElectionArguments {
     /// The namespace of the Lease; default: the pod's.
     #[arg(long, env = "POD_NAMESPACE")]
     lease_namespace: Option<String>,
+    /// Shares the connections among the replicas, by a Lease each, instead of one replica working on all.
+    #[arg(long, env = "SPREAD_CONNECTIONS", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    spread_connections: bool,
     /// The pod's name, by which people know the holder.
     #[arg(long, env = "POD_NAME", default_value = "scim-operator")]
     pod_name: String,
@@ -96,8 +100,13 @@ impl ElectionArguments {
             renew_seconds,
             renew_deadline_seconds,
             lease_namespace,
+            spread_connections,
             pod_name,
         } = self;
+        if spread_connections && leader_elect == Some(false) {
+            return Err(StartError::SharesWithNobody);
+        }
+        let leader_elect = leader_elect.or(spread_connections.then_some(true));
         let namespace = lease_namespace.or_else(|| {
             let own = std::fs::read_to_string(OWN_NAMESPACE).ok()?;
             Some(own.trim().to_owned())
@@ -117,6 +126,11 @@ impl ElectionArguments {
         Ok(Some(Candidacy {
             namespace,
             lease: lease_name,
+            kind: if spread_connections {
+                Kind::Nobodys
+            } else {
+                Kind::Leader
+            },
             // A container that is started again is another, though its pod is the same: what it
             // held before may still be at work at the backend.
             identity: format!("{pod_name}_{:016x}", fastrand::u64(..)),
@@ -130,6 +144,8 @@ impl ElectionArguments {
 enum StartError {
     #[error("--leader-elect needs --lease-namespace or POD_NAMESPACE outside of a cluster")]
     NoNamespace,
+    #[error("--spread-connections is by Leases: --leader-elect=false cannot be said with it")]
+    SharesWithNobody,
     #[error("the durations of the lease do not fit together")]
     Terms(#[from] crate::leadership::TermsError),
 }
@@ -159,9 +175,23 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     let bound = http::serve(arguments.http_address, readiness.clone()).await?;
     tracing::info!("listening {bound}");
     let config = Config::infer().await?;
-    let fences = match candidacy {
-        Some(_) => Fences::closed(),
-        None => Fences::none(),
+    let (candidacy, seat) = match candidacy {
+        Some(candidacy) if candidacy.kind == Kind::Nobodys => {
+            let leases = lease::client(config.clone(), &candidacy.terms)?;
+            let api = Fences::none().client(config.clone())?;
+            let seat = Seat {
+                leases,
+                api,
+                candidacy,
+            };
+            (None, Some(seat))
+        }
+        candidacy => (candidacy, None),
+    };
+    let fences = match (&candidacy, &seat) {
+        (None, None) => Fences::none(),
+        // Not before the lease is won; and never, where each share has fences of its own.
+        _ => Fences::closed(),
     };
     let client = fences.client(config.clone())?;
     let stop = asked_to_stop().shared();
@@ -184,6 +214,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         use_system_proxy: arguments.use_system_proxy,
         longest_request,
         fence: fences.of_requests(),
+        seat: seat.clone(),
         scope_grace: Duration::from_secs(arguments.scope_grace_seconds),
         streaming_lists,
         wire: Default::default(),
@@ -193,6 +224,10 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
             let election = Election::new(config, candidacy, fences)?;
             let work = |shutdown| run(client, options, shutdown);
             election.lead(stop, work).await?;
+        }
+        None if seat.is_some() => {
+            tracing::info!("sharing the connections with other replicas");
+            run(client, options, stop).await;
         }
         None => {
             tracing::info!("no leader election: this has to be the only operator that runs");

@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+pub mod shares;
+
 /// The longest that a lease is waited out, whatever stands in it.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// What a lease says that its holder gave back: zero is refused.

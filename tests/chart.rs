@@ -85,7 +85,8 @@ async fn what_the_chart_renders_grants_little_and_runs_restricted() -> Result<()
             == json!([
                 {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
                 {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
-                 "resourceNames": ["scim-operator"], "verbs": ["get", "update"]}
+                 "resourceNames": ["scim-operator"], "verbs": ["get", "update"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]}
             ]),
         "{of_leader:?}"
     );
@@ -317,6 +318,39 @@ async fn whatever_it_is_called_there_is_one_lease() -> Result<()> {
     Ok(())
 }
 
+/// Where each connection has a lease, its name is known to nobody beforehand.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_share_are_told_so_and_may_write_leases_of_their_own_namespace_alone()
+-> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let objects = template(plane, &["--set", "sharding.enabled=true"]).await?;
+    let container = &of(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+    let arguments = words(&container["args"]);
+    ensure!(arguments.contains(&"--spread-connections"), "{arguments:?}");
+    ensure!(arguments.contains(&"--leader-elect"), "{arguments:?}");
+    let (of_leader, _) = leader_and_others(of(&objects, "Role"));
+    ensure!(
+        of_leader[0]["rules"]
+            == json!([
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                 "verbs": ["get", "list", "update", "delete"]}
+            ]),
+        "{of_leader:?}"
+    );
+    ensure!(of_leader[0]["metadata"]["namespace"] == "scim-system");
+    for role in of(&objects, "ClusterRole") {
+        ensure!(!role.to_string().contains("leases"), "{role}");
+    }
+    let usual = template(plane, &[]).await?;
+    let container = &of(&usual, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+    ensure!(
+        !words(&container["args"]).contains(&"--spread-connections"),
+        "{container}"
+    );
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_values_are_refused() -> Result<()> {
     let plane = ControlPlane::shared().await?;
@@ -327,6 +361,8 @@ async fn bad_values_are_refused() -> Result<()> {
             "a hundred would stand by, and ask for the lease",
         ),
         ("scopeGraceSeconds=-1", "there is no such time"),
+        ("sharding.enabled=maybe", "not a boolean"),
+        ("sharding.enable=true", "a misspelt value would be ignored"),
         ("leaderElection=false", "replicas would all write"),
         ("crds.instal=false", "a misspelt value would be ignored"),
         ("crds.install=maybe", "not a boolean"),

@@ -69,7 +69,14 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, kube::Error> {
     let key = Key::of(&*object);
-    let connection = context.connection_or_new(&key);
+    let Some(connection) = context.connection(&key) else {
+        // Gone, or another replica's.
+        return Ok(Action::await_change());
+    };
+    // What was handed over may be from before it became ours; what the watch has now is not.
+    let Some(object) = context.connections.get(&key.reference()) else {
+        return Ok(Action::await_change());
+    };
     if context.unreadable.contains::<ScimConnection>(&key) {
         connection.hold();
         context.wake(connection.set_phase(Phase::NotReady(Reason::Invalid)));
@@ -86,7 +93,7 @@ pub async fn reconcile(
         // Rules such as allowedNamespaces and deletionPolicy need no backend, but a second look.
         context.wake(context.everyone_of(&key));
     }
-    let end = connection_end::part(&object, &context).await?;
+    let end = connection_end::part(&object, &context, &connection.held).await?;
     let leaving = match end {
         End::Over(action) => return Ok(action),
         End::NotAsked => None,
@@ -318,7 +325,7 @@ async fn bring_up(
         config.use_system_proxy = context.options.use_system_proxy;
         config.insecure = spec.insecure;
         config.request_timeout = context.options.longest_request;
-        config.fence = context.options.fence.clone();
+        config.fence = connection.held.fence.clone();
         config.wire = context.options.wire.clone();
         config.limits = Limits {
             requests_per_second: spec.limits.requests_per_second,

@@ -14,6 +14,7 @@ use crate::controller::context::Context;
 use crate::controller::finalizer::{self, Ensured, Word};
 use crate::controller::index::Key;
 use crate::controller::past::Past;
+use crate::controller::roster::Held;
 use crate::controller::scope::{self, Ending};
 use crate::domain::conditions::Verdict;
 
@@ -39,11 +40,15 @@ pub struct Stays {
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kube::Error> {
+pub async fn part(
+    object: &ScimConnection,
+    context: &Context,
+    held: &Held,
+) -> Result<End, kube::Error> {
     let again = || End::Over(Action::requeue(Duration::from_millis(50)));
     if object.metadata.deletion_timestamp.is_none() {
         let writes = object.spec.mode == Mode::Enforce && !object.spec.suspend;
-        let raced = writes && finalizer::ensure(&context.client, object).await? == Ensured::Raced;
+        let raced = writes && finalizer::ensure(&held.client, object).await? == Ensured::Raced;
         return Ok(if raced { again() } else { End::NotAsked });
     }
     if !finalizer::is_bound(object) {
@@ -74,7 +79,7 @@ pub async fn part(object: &ScimConnection, context: &Context) -> Result<End, kub
         let verdict = Verdict::yes(C::DeprovisioningHeld, Reason::ScopeTerminating, why);
         return Ok(End::Stays(Stays { verdict, ending }));
     };
-    let gone = finalizer::let_go(context, object, word).await?;
+    let gone = finalizer::let_go(context, held, object, word).await?;
     if gone {
         context.ends.forget(&object.uid().unwrap_or_default());
     }

@@ -161,8 +161,8 @@ pub async fn report(
     if next == before {
         return Ok(Wrote::Unchanged);
     }
-    announce(object, context, &before, &next);
-    let wrote = status::patch(&context.client, object, &before, &next).await?;
+    announce(object, connection, &before, &next);
+    let wrote = status::patch(&connection.held.client, object, &before, &next).await?;
     if wrote == Wrote::Written {
         memory.reported = Some(next);
     }
@@ -372,7 +372,7 @@ fn group_counts(
 
 fn announce(
     object: &ScimConnection,
-    context: &Context,
+    connection: &Connection,
     before: &ScimConnectionStatus,
     next: &ScimConnectionStatus,
 ) {
@@ -393,14 +393,14 @@ fn announce(
     tracing::info!(connection = %connection_label(object), ready = condition.status, reason = condition.reason, "connection");
     let reference = object.object_ref(&());
     if condition.status == "True" || condition.reason == "Suspended" {
-        context.events.normal(
+        connection.held.events.normal(
             reference,
             &condition.reason,
             "Connect",
             condition.message.clone(),
         );
     } else {
-        context.events.warning(
+        connection.held.events.warning(
             reference,
             &condition.reason,
             "Connect",

@@ -1,6 +1,6 @@
 //! What every reconciler shares.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -18,21 +18,23 @@ use crate::controller::events::Events;
 use crate::controller::group::index::GroupIndex;
 use crate::controller::index::{Index, Key};
 use crate::controller::kept::KeptUser;
-use crate::controller::live::{Connection, Woken};
+use crate::controller::live::Woken;
 pub use crate::controller::options::Options;
 use crate::controller::past::Pasts;
 use crate::controller::readable::Unreadable;
+use crate::controller::relist::Relists;
+use crate::controller::roster::{Held, Roster};
 use crate::controller::scope::Ends;
 use crate::controller::secrets::Watches;
 use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
 use crate::controller::waking::{Begun, FEW};
 
-type Connections = Arc<RwLock<HashMap<Key, Arc<Connection>>>>;
+type Shared = Arc<RwLock<Roster>>;
 
 /// What every reconciler shares.
 pub struct Context {
-    /// The Kubernetes client.
+    /// A client to read with: what is written is so by [`Held`].
     pub client: Client,
     /// How the operator was started.
     pub options: Options,
@@ -40,6 +42,8 @@ pub struct Context {
     pub users: Store<KeptUser>,
     /// The groups, as the watch last saw them.
     pub groups: Store<ScimGroup>,
+    /// The connections, as the watch last saw them.
+    pub connections: Store<ScimConnection>,
     /// The namespaces, for `allowedNamespaces`.
     pub namespaces: Store<Namespace>,
     /// Events, off the hot path.
@@ -64,8 +68,10 @@ pub struct Context {
     pub ends: Ends,
     index: Mutex<Index>,
     groups_index: Mutex<GroupIndex>,
-    connections: Connections,
-    connections_listed: AtomicBool,
+    /// Listings of all kinds that are asked for.
+    pub relists: Relists,
+    pub(in crate::controller) roster: Shared,
+    pub(in crate::controller) connections_listed: AtomicBool,
     stopping: AtomicBool,
     /// The wall clock at the start, and when that was: see [`Context::seconds`].
     started: (i64, Instant),
@@ -92,6 +98,18 @@ pub struct MemberChange {
     pub labels: Vec<BTreeMap<String, String>>,
 }
 
+/// What the watches last saw.
+pub struct Stores {
+    /// The users.
+    pub users: Store<KeptUser>,
+    /// The groups.
+    pub groups: Store<ScimGroup>,
+    /// The connections.
+    pub connections: Store<ScimConnection>,
+    /// The namespaces.
+    pub namespaces: Store<Namespace>,
+}
+
 /// The senders by which reconcilers wake one another.
 pub struct Wakers {
     /// Wakes users.
@@ -115,18 +133,26 @@ impl Context {
     pub fn new(
         client: Client,
         options: Options,
-        users: Store<KeptUser>,
-        groups: Store<ScimGroup>,
-        namespaces: Store<Namespace>,
+        stores: Stores,
         events: Events,
         wakers: Wakers,
     ) -> Self {
-        let connections = Connections::default();
-        let held = connections.clone();
+        let Stores {
+            users,
+            groups,
+            connections,
+            namespaces,
+        } = stores;
+        let roster = Shared::default();
+        if options.seat.is_none() {
+            let (held, _) = Held::new(client.clone(), options.fence.clone(), events.clone());
+            *roster.write().unwrap_or_else(PoisonError::into_inner) = Roster::of_everything(held);
+        }
+        let known = roster.clone();
         // A new token or CA bundle ends what the old one began, a listing of an hour included.
         let hold = move |key: &Key| {
-            let connections = held.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(connection) = connections.get(key) {
+            let roster = known.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(connection) = roster.running(key) {
                 connection.hold();
             }
         };
@@ -136,11 +162,13 @@ impl Context {
             options,
             users,
             groups,
+            connections,
             namespaces,
             events,
             index: Mutex::default(),
             groups_index: Mutex::default(),
-            connections,
+            relists: Relists::default(),
+            roster,
             connections_listed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             started: (jiff::Timestamp::now().as_second(), Instant::now()),
@@ -177,10 +205,7 @@ impl Context {
 
     /// Forgets how users came out that went while nobody watched.
     pub fn forget_the_gone(&self) {
-        for key in self.connection_keys() {
-            let Some(connection) = self.connection(&key) else {
-                continue;
-            };
+        for connection in self.running() {
             let looked_at: Vec<Key> = connection.outcomes(|all| all.keys().cloned().collect());
             let gone = looked_at.into_iter();
             let gone: Vec<Key> = gone.filter(|user| !self.is_declared(user)).collect();
@@ -189,7 +214,7 @@ impl Context {
                 connection.user_slots.leave(user);
             });
             if !gone.is_empty() {
-                self.recount(&key);
+                self.recount(&connection.key);
             }
         }
     }
@@ -290,23 +315,16 @@ impl Context {
         self.wake_users(users.into_iter().filter(here));
         let groups = self.groups_index(|index| index.all());
         self.wake_groups(groups.into_iter().filter(here));
-        let connections = self.connection_keys();
-        let connections = connections.iter().filter(|key| here(key));
-        connections.for_each(|connection| self.wake_connection(connection));
+        let connections = self.running();
+        let connections = connections.iter().filter(|running| here(&running.key));
+        connections.for_each(|connection| self.wake_connection(&connection.key));
     }
 
     /// Wakes every connection.
     pub fn wake_connections(&self) {
-        let connections = self.connection_keys();
-        connections
+        self.running()
             .iter()
-            .for_each(|connection| self.wake_connection(connection));
-    }
-
-    fn connection_keys(&self) -> Vec<Key> {
-        let connections = self.connections.read();
-        let connections = connections.unwrap_or_else(PoisonError::into_inner);
-        connections.keys().cloned().collect()
+            .for_each(|connection| self.wake_connection(&connection.key));
     }
 
     /// Wakes a connection at once.
@@ -321,33 +339,9 @@ impl Context {
 
     /// Has every connection count its users again soon.
     pub fn recount_all(&self) {
-        self.connection_keys()
+        self.running()
             .iter()
-            .for_each(|key| self.recount(key));
-    }
-
-    /// The running side of a connection, if the connection exists.
-    pub fn connection(&self, key: &Key) -> Option<Arc<Connection>> {
-        self.connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
-    }
-
-    /// The running side of a connection, made when missing.
-    pub fn connection_or_new(&self, key: &Key) -> Arc<Connection> {
-        if let Some(known) = self.connection(key) {
-            return known;
-        }
-        let mut connections = self
-            .connections
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let made = connections
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Connection::new(key.clone())));
-        made.clone()
+            .for_each(|connection| self.recount(&connection.key));
     }
 
     /// Whether it is known which connections there are: before that, none is missing.
@@ -371,39 +365,8 @@ impl Context {
     /// comes to its end (R22).
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-        let connections = self
-            .connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        for connection in connections.values() {
+        for connection in self.running() {
             connection.hold();
-        }
-    }
-
-    /// Forgets a connection that is gone and wakes its users.
-    pub fn forget_connection(&self, key: &Key) {
-        let gone = self
-            .connections
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
-        if let Some(gone) = gone {
-            gone.hold();
-        }
-        self.watches.stop(key);
-        self.wake(self.everyone_of(key));
-    }
-
-    /// Forgets every connection that is not in `there`.
-    pub fn keep_connections(&self, there: &HashSet<Key>) {
-        let known = self.connection_keys();
-        for gone in known.iter().filter(|key| !there.contains(key)) {
-            self.forget_connection(gone);
-        }
-        if !self.connections_listed.swap(true, Ordering::AcqRel) {
-            // Users were looked at before it was known that theirs does not exist.
-            self.wake_users(self.users.state().iter().map(|user| Key::of(&**user)));
-            self.wake_groups(self.groups.state().iter().map(|group| Key::of(&**group)));
         }
     }
 

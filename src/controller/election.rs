@@ -11,17 +11,21 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Config;
+use kube::{Client, Config};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::lease::{Answer, LeaseOf, sighting};
+use self::solitude::Solitude;
 use crate::leadership::{Candidate, Move, Reign, Step, Terms};
 
 mod fences;
-mod lease;
+pub mod lease;
+mod solitude;
 
 pub use self::fences::Fences;
+pub use self::lease::Kind;
 
 /// How much longer than the longest request a drain may take that was asked for: what became of the
 /// request is still to be told.
@@ -36,6 +40,8 @@ pub struct Candidacy {
     pub namespace: String,
     /// The name of the lease.
     pub lease: String,
+    /// What it is for.
+    pub kind: Kind,
     /// Who this process is: no other, of before or of now, goes by that name.
     pub identity: String,
     /// The durations.
@@ -56,6 +62,12 @@ pub enum Lost {
     Renewing,
 }
 
+/// A lease that was taken, and since when.
+pub struct Won {
+    lease: Lease,
+    reign: Reign,
+}
+
 /// A process that takes part in the election.
 pub struct Election {
     lease: LeaseOf,
@@ -72,13 +84,20 @@ impl Election {
     /// # Errors
     /// When the configuration is of no use.
     pub fn new(config: Config, candidacy: Candidacy, fences: Fences) -> kube::Result<Self> {
-        Ok(Self {
-            lease: LeaseOf::new(config, candidacy.clone())?,
+        let client = lease::client(config, &candidacy.terms)?;
+        Ok(Self::by(client, candidacy, fences))
+    }
+
+    /// The same by a client of [`lease::client`].
+    #[must_use]
+    pub fn by(client: Client, candidacy: Candidacy, fences: Fences) -> Self {
+        Self {
+            lease: LeaseOf::new(client, candidacy.clone()),
             candidacy,
             fences,
             started: Instant::now(),
             asked: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Stands by until the lease is won, then works until `stop`, drains, and releases the lease (R22).
@@ -99,30 +118,57 @@ impl Election {
                 return Ok(());
             }
         };
+        election.hold(won, stop, work).await
+    }
+
+    /// Works by a lease that was won until `stop`, drains, and releases it.
+    ///
+    /// # Errors
+    /// As [`Election::lead`].
+    pub async fn hold<W: Future<Output = ()>>(
+        self: Arc<Self>,
+        won: Won,
+        stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
+        work: impl FnOnce(Shutdown) -> W,
+    ) -> Result<(), Lost> {
+        let election = self;
         let (tell, lost) = watch::channel(false);
-        let keeper = tokio::spawn({
+        // In a set, so that it ends with this: where the work panics, nobody goes on renewing for it.
+        let mut keeper = JoinSet::new();
+        keeper.spawn({
             let election = election.clone();
             async move {
                 let why = election.keep(won).await;
                 // Another may have been told that nobody holds it: it is not for the deadline to close.
                 election.fences.close_begin();
-                tracing::error!(%why, "this process leads no longer: nothing further is begun, and it ends");
+                match election.candidacy.kind {
+                    Kind::Leader => {
+                        tracing::error!(%why, "this process leads no longer: nothing further is begun, and it ends");
+                    }
+                    _ => {
+                        tracing::warn!(%why, lease = election.candidacy.lease, "lost: nothing further is begun by this lease")
+                    }
+                }
                 tell.send_replace(true);
                 why
             }
         });
         let longest = election.candidacy.terms.longest_request;
         let drained = drained(work, stop, lost, longest).await;
-        keeper.abort();
-        let outcome = match keeper.await {
-            Ok(why) => Err(why),
-            Err(ended) if ended.is_cancelled() => Ok(()),
-            Err(_) => Err(Lost::Renewing),
+        keeper.abort_all();
+        let outcome = match keeper.join_next().await {
+            Some(Ok(why)) => Err(why),
+            Some(Err(ended)) if ended.is_cancelled() => Ok(()),
+            Some(Err(_)) | None => Err(Lost::Renewing),
         };
         // Before the release: from then on another may write at once.
         election.fences.close();
         if !drained {
-            tracing::warn!("not all work ended in time: the next leader waits the lease out");
+            let lease = &election.candidacy.lease;
+            tracing::warn!(
+                lease,
+                "not all work ended in time: the next leader waits the lease out"
+            );
         } else if timeout(TO_RELEASE, election.release()).await.is_err() {
             tracing::warn!("no time is left to release the lease: the next leader waits it out");
         }
@@ -130,11 +176,12 @@ impl Election {
     }
 
     /// Stands by until the lease is ours.
-    async fn win(&self) -> (Lease, Reign) {
+    async fn win(&self) -> Won {
         let Candidacy {
             identity, terms, ..
         } = &self.candidacy;
         let mut candidate = Candidate::new(identity, *terms);
+        let mut alone = Solitude::new(&self.candidacy);
         let mut told = None;
         loop {
             let lease = match self.lease.read().await {
@@ -160,33 +207,74 @@ impl Election {
                 Move::Take => lease,
                 Move::Create => None,
             };
-            let sent = self.now();
-            self.asked.store(true, Ordering::Relaxed);
-            match self.lease.take(lease).await {
-                Answer::Is(lease) => {
-                    let reign = Reign::begun(*terms, sent);
-                    // An answer that took longer than the deadline: the lease is ours, and is renewed.
-                    if reign.next(self.now()) == Step::GiveUp
-                        || !self.fences.move_to(self.started, &reign)
-                    {
-                        continue;
+            if !alone.is_certain(&self.lease, || self.now()).await {
+                sleep(terms.look_every()).await;
+                continue;
+            }
+            if let Some(won) = self.take(lease).await {
+                // Once more: whoever took a share meanwhile may have looked before this was taken.
+                if alone.is_certain(&self.lease, || self.now()).await
+                    && self.fences.move_to(self.started, &won.reign)
+                {
+                    match self.candidacy.kind {
+                        Kind::Leader => {
+                            tracing::info!(identity, waited_out = holder, "leading");
+                        }
+                        _ => tracing::info!(identity, "counted among the replicas"),
                     }
-                    tracing::info!(identity, waited_out = holder, "leading");
-                    return (*lease, reign);
+                    return won;
                 }
-                refused @ (Answer::Absent | Answer::Conflict) => {
-                    self.asked.store(false, Ordering::Relaxed);
-                    tracing::debug!(%refused, "the lease was not to be had");
-                }
-                unknown => tracing::warn!(%unknown, "the lease could not be taken"),
+                let _ = self.lease.give_back(won.lease).await;
             }
             // Whatever it is that stands in the way, it is not asked for without a pause.
             sleep(terms.look_every()).await;
         }
     }
 
+    /// Takes the lease as it was read, or makes it, once: `None` where that did not come about, or nobody
+    /// knows. What it is good for opens with [`Election::open`].
+    pub async fn take(&self, lease: Option<Lease>) -> Option<Won> {
+        let sent = self.now();
+        self.asked.store(true, Ordering::Relaxed);
+        match self.lease.take(lease).await {
+            Answer::Is(lease) => {
+                let reign = Reign::begun(self.candidacy.terms, sent);
+                // An answer that took longer than the deadline: the lease is ours, and is taken anew.
+                (reign.next(self.now()) != Step::GiveUp).then_some(Won {
+                    lease: *lease,
+                    reign,
+                })
+            }
+            refused @ (Answer::Absent | Answer::Conflict) => {
+                self.asked.store(false, Ordering::Relaxed);
+                tracing::debug!(%refused, lease = self.candidacy.lease, "the lease was not to be had");
+                None
+            }
+            unknown => {
+                tracing::warn!(%unknown, lease = self.candidacy.lease, "the lease could not be taken");
+                None
+            }
+        }
+    }
+
+    /// Opens the fences of a lease that was taken. False where it is too late for that.
+    #[must_use]
+    pub fn open(&self, won: &Won) -> bool {
+        self.fences.move_to(self.started, &won.reign)
+    }
+
+    /// Gives back what was taken and not worked by.
+    pub async fn decline(&self, won: Won) {
+        self.fences.close();
+        let _ = self.lease.give_back(won.lease).await;
+    }
+
     /// Renews until that fails for too long, or the lease is another's.
-    async fn keep(&self, (mut lease, mut reign): (Lease, Reign)) -> Lost {
+    async fn keep(&self, won: Won) -> Lost {
+        let Won {
+            mut lease,
+            mut reign,
+        } = won;
         loop {
             let within = match reign.next(self.now()) {
                 Step::GiveUp => return Lost::NotRenewed,
@@ -238,7 +326,7 @@ impl Election {
             };
             match self.lease.give_back(lease).await {
                 Answer::Is(_) => {
-                    tracing::info!("the lease is released");
+                    tracing::info!(lease = self.candidacy.lease, "the lease is released");
                     return true;
                 }
                 Answer::Absent => return false,
@@ -310,5 +398,5 @@ async fn told(mut lost: watch::Receiver<bool>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::time::Instant;
 
+use crate::scim::Fence;
+
 /// Routine events that may be published in one go, and how many are given back a second.
 const BURST: f64 = 25.0;
 const PER_SECOND: f64 = 5.0;
@@ -64,13 +66,15 @@ fn same_words(before: &[Condition], now: &[Condition]) -> bool {
 /// Where reconcilers put events.
 #[derive(Clone)]
 pub struct Events {
-    queue: tokio::sync::mpsc::Sender<(ObjectReference, Event)>,
+    queue: tokio::sync::mpsc::Sender<(Fence, ObjectReference, Event)>,
+    fence: Fence,
 }
 
 impl Events {
     /// The queue, and the task that empties it.
     pub fn start(client: kube::Client) -> Self {
-        let (queue, mut waiting) = tokio::sync::mpsc::channel::<(ObjectReference, Event)>(QUEUE);
+        let (queue, mut waiting) =
+            tokio::sync::mpsc::channel::<(Fence, ObjectReference, Event)>(QUEUE);
         let instance = std::env::var("POD_NAME").ok();
         let recorder = Recorder::new(
             client,
@@ -81,7 +85,7 @@ impl Events {
         );
         tokio::spawn(async move {
             let (mut ration, mut last) = (BURST, Instant::now());
-            while let Some((object, event)) = waiting.recv().await {
+            while let Some((fence, object, event)) = waiting.recv().await {
                 ration = (ration + last.elapsed().as_secs_f64() * PER_SECOND).min(BURST);
                 last = Instant::now();
                 if event.type_ == EventType::Normal {
@@ -90,15 +94,26 @@ impl Events {
                     }
                     ration -= 1.0;
                 }
-                let publish =
-                    tokio::time::timeout(Duration::from_secs(5), recorder.publish(&event, &object))
-                        .await;
-                if !matches!(publish, Ok(Ok(_))) {
+                let publish = fence.while_open(recorder.publish(&event, &object));
+                let publish = tokio::time::timeout(Duration::from_secs(5), publish).await;
+                if !matches!(publish, Ok(Some(Ok(_)))) {
                     tracing::debug!("an event could not be published");
                 }
             }
         });
-        Self { queue }
+        Self {
+            queue,
+            fence: Fence::none(),
+        }
+    }
+
+    /// The same queue, for what is to be said while that fence is open.
+    #[must_use]
+    pub fn before(&self, fence: Fence) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            fence,
+        }
     }
 
     /// Says what a pass has to say, where its conditions are new or something was done.
@@ -151,6 +166,6 @@ impl Events {
             secondary: None,
         };
         // A full queue means an API server in trouble; it is not made worse for an event's sake.
-        let _ = self.queue.try_send((object, event));
+        let _ = self.queue.try_send((self.fence.clone(), object, event));
     }
 }

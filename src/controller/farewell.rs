@@ -366,7 +366,7 @@ async fn release(
     connection: Option<&Connection>,
     word: Word<'_>,
 ) -> Result<Action, kube::Error> {
-    if !finalizer::let_go(pass.context, pass.user, word).await? {
+    if !finalizer::let_go(pass.context, &pass.held, pass.user, word).await? {
         return Ok(Action::requeue(Duration::from_millis(100)));
     }
     if let Some(connection) = connection {

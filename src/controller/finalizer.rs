@@ -14,6 +14,7 @@ use crate::api::{ANNOTATION_ABANDON, FINALIZER, ScimGroup, ScimUser};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::past::{Past, Pasts};
+use crate::controller::roster::Held;
 use crate::controller::scope;
 use crate::controller::status::Taken;
 
@@ -101,8 +102,12 @@ impl<K> Declared for K where
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn begin<K: Provisioned>(context: &Context, object: &K) -> Result<Ensured, kube::Error> {
-    let ensured = ensure(&context.client, object).await?;
+pub async fn begin<K: Provisioned>(
+    context: &Context,
+    held: &Held,
+    object: &K,
+) -> Result<Ensured, kube::Error> {
+    let ensured = ensure(&held.client, object).await?;
     if ensured == Ensured::There && !object.is_recorded(context) {
         K::pasts(context).begin(&object.uid().unwrap_or_default());
     }
@@ -114,13 +119,17 @@ pub async fn begin<K: Provisioned>(context: &Context, object: &K) -> Result<Ensu
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn free<K: Provisioned>(context: &Context, object: &K) -> Result<(), kube::Error> {
+pub async fn free<K: Provisioned>(
+    context: &Context,
+    held: &Held,
+    object: &K,
+) -> Result<(), kube::Error> {
     let uid = object.uid().unwrap_or_default();
     let pasts = K::pasts(context);
     if is_bound(object)
         && past(context, object) == Past::Nothing
         && !pasts.was_freed(&uid)
-        && release(&context.client, object).await? == Ensured::There
+        && release(&held.client, object).await? == Ensured::There
     {
         pasts.free(&uid);
     }
@@ -210,6 +219,7 @@ impl<'a> Word<'a> {
 /// When the API server does not take the patch.
 pub async fn let_go<K: Declared>(
     context: &Context,
+    held: &Held,
     object: &K,
     word: Word<'_>,
 ) -> Result<bool, kube::Error> {
@@ -218,16 +228,16 @@ pub async fn let_go<K: Declared>(
         note,
         undone,
     } = word;
-    if release(&context.client, object).await? == Ensured::Raced {
+    if release(&held.client, object).await? == Ensured::Raced {
         return Ok(false);
     }
     let reference = object.object_ref(&());
-    let events = &context.events;
+    let events = &held.events;
     if undone {
         tracing::warn!(kind = %K::kind(&()), object = %Key::of(object), reason, note, "released");
         events.warning(reference, reason, "Deprovision", note.to_owned());
         let namespace = object.namespace().unwrap_or_default();
-        scope::tell(context, &namespace, &K::kind(&()), note);
+        scope::tell(context, held, &namespace, &K::kind(&()), note);
     } else {
         tracing::info!(kind = %K::kind(&()), object = %Key::of(object), reason, "released");
         events.normal(reference, reason, "Deprovision", note.to_owned());

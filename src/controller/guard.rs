@@ -126,14 +126,16 @@ pub async fn decide(
         context.wake(context.everyone_of(&connection.key));
         let note = "what the backend lacks is made anew by approval".to_owned();
         let reference = object.object_ref(&());
-        context
+        connection
+            .held
             .events
             .normal(reference, "PlanApproved", "Provision", note);
     }
     if released > 0 {
         let note = format!("{released} users are deprovisioned by approval");
         let reference = object.object_ref(&());
-        context
+        connection
+            .held
             .events
             .normal(reference, "PlanApproved", "Deprovision", note);
     }

@@ -15,6 +15,7 @@ use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
 use crate::controller::memory::Memory;
 pub use crate::controller::outcomes::{GroupOutcome, Outcome, State, Woken};
+use crate::controller::roster::Held;
 use crate::controller::slots::Slots;
 use crate::directory::{Groups, Users};
 use crate::domain::circuit::Circuit;
@@ -83,6 +84,8 @@ pub struct Base {
 pub struct Connection {
     /// Its namespace and name.
     pub key: Key,
+    /// What this process works on it by.
+    pub held: Held,
     phase: Mutex<Phase>,
     client: Mutex<Option<Client>>,
     directory: Mutex<Users>,
@@ -124,9 +127,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Connection {
     /// A connection that was not asked yet.
-    pub fn new(key: Key) -> Self {
+    pub fn new(key: Key, held: Held) -> Self {
         Self {
             key,
+            held,
             phase: Mutex::new(Phase::Starting),
             client: Mutex::default(),
             directory: Mutex::default(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::controller::spread::Seat;
 use crate::scim::{Fence, Wire};
 
 /// How the operator was started.
@@ -13,8 +14,10 @@ pub struct Options {
     pub use_system_proxy: bool,
     /// The longest that a request to a backend may take.
     pub longest_request: Duration,
-    /// Until when requests to backends may begin.
+    /// Until when requests to backends may begin, where this process works alone.
     pub fence: Fence,
+    /// By which leases it shares the connections with others; where not, it works on all of them.
+    pub seat: Option<Seat>,
     /// How long what is deleted with its namespace or its kind may hold that up.
     pub scope_grace: Duration,
     /// Whether the API server sends listings as a stream, so that no list of everybody is held in memory.

@@ -16,7 +16,8 @@ use crate::controller::context::Context;
 use crate::controller::finalizer::{self, Declared};
 use crate::controller::index::Key;
 use crate::controller::lean::{Lean, Parts};
-use crate::controller::{scope, status};
+use crate::controller::roster::Held;
+use crate::controller::{relist, scope, status};
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 
 const WHY: &str =
@@ -53,10 +54,14 @@ impl Unreadable {
 
     /// Users that are.
     pub fn users(&self) -> Vec<Key> {
+        self.of_kind(&ScimUser::kind(&()))
+    }
+
+    /// Objects of a kind that are.
+    fn of_kind(&self, kind: &str) -> Vec<Key> {
         let kinds = self.lock();
-        let users = kinds.get(&*ScimUser::kind(&()));
-        users
-            .map(|users| users.keys.keys().cloned().collect())
+        let kind = kinds.get(kind);
+        kind.map(|kind| kind.keys.keys().cloned().collect())
             .unwrap_or_default()
     }
 
@@ -77,6 +82,7 @@ impl Unreadable {
 /// All objects of a kind, but for those that cannot be read; `known` is what the cache has.
 pub fn watch<K: Parts + Send + Sync + 'static>(
     context: &Arc<Context>,
+    kind: relist::Kind,
     known: impl Fn(&Key) -> Option<K> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static {
     let api: Api<Lean<K>> = Api::all(context.client.clone());
@@ -85,7 +91,9 @@ pub fn watch<K: Parts + Send + Sync + 'static>(
     if context.options.streaming_lists {
         config = config.streaming_lists();
     }
-    watcher(api, config).filter_map(move |event| {
+    let begin = move || watcher(api.clone(), config.clone());
+    let watch = context.relists.watch(kind, begin);
+    watch.filter_map(move |event| {
         let readable = match event {
             Ok(event) => read(event, &context, &known).map(Ok),
             Err(error) => Some(Err(error)),
@@ -174,17 +182,46 @@ fn say<K: Declared>(context: &Arc<Context>, lean: &Lean<K>) {
     if K::kind(&()) == ScimConnection::kind(&()) {
         context.wake_connection(&key);
     }
-    let (context, kind) = (context.clone(), ApiResource::erase::<K>(&()));
+    // Whose it is cannot be read either: one replica says so, the one that has what is nobody's.
+    if let Some(held) = context.nobodys() {
+        say_by(context, held, ApiResource::erase::<K>(&()), key);
+    }
+}
+
+/// Says so of all that cannot be read: whoever was to say so before may not have.
+pub fn say_all(context: &Arc<Context>, held: &Held) {
+    let kinds = [
+        ApiResource::erase::<ScimUser>(&()),
+        ApiResource::erase::<ScimGroup>(&()),
+        ApiResource::erase::<ScimConnection>(&()),
+    ];
+    for kind in kinds {
+        let keys = context.unreadable.of_kind(&kind.kind);
+        for key in keys {
+            say_by(context, held.clone(), kind.clone(), key);
+        }
+    }
+}
+
+fn say_by(context: &Arc<Context>, held: Held, kind: ApiResource, key: Key) {
+    let context = context.clone();
+    // It may wait for the grace of a namespace: a release does not wait for it, and its fence ends it.
+    let held = held.undrained();
     tokio::spawn(async move {
-        let said = say_and_part(&context, &kind, &key).await;
+        let said = say_and_part(&context, &held, &kind, &key).await;
         if let Err(error) = said {
             tracing::warn!(object = %key, %error, "it could not be told");
         }
     });
 }
 
-async fn say_and_part(context: &Context, kind: &ApiResource, key: &Key) -> Result<(), kube::Error> {
-    let client = context.client.clone();
+async fn say_and_part(
+    context: &Context,
+    held: &Held,
+    kind: &ApiResource,
+    key: &Key,
+) -> Result<(), kube::Error> {
+    let client = held.client.clone();
     let api: Api<DynamicObject> = Api::namespaced_with(client, &key.namespace, kind);
     let object = api.get(&key.name).await?;
     let valid = Verdict::no(C::Valid, Reason::SpecInvalid, WHY);
@@ -204,7 +241,7 @@ async fn say_and_part(context: &Context, kind: &ApiResource, key: &Key) -> Resul
     if context.unreadable.has(&kind.kind, key) {
         finalizer::release_unread(&api, &object).await?;
         tracing::warn!(object = %key, "released unread; what it has at the backend was left as it is");
-        scope::tell(context, &key.namespace, &kind.kind, scope::LEFT);
+        scope::tell(context, held, &key.namespace, &kind.kind, scope::LEFT);
     }
     Ok(())
 }

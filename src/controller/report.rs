@@ -250,16 +250,14 @@ pub async fn write(
     let now = next.conditions.clone();
     let recorded = next.id.is_some();
     let statuses = &pass.context.user_statuses;
-    let wrote = statuses
-        .write(&pass.context.client, pass.user, next)
-        .await?;
+    let wrote = statuses.write(&pass.held.client, pass.user, next).await?;
     if wrote == Wrote::Written {
         if recorded {
             pass.context.user_pasts.forget(&pass.uid);
         }
         let object = pass.user.object_ref(&());
         let before = &pass.before.conditions;
-        pass.context.events.tell(object, before, &now, event);
+        pass.held.events.tell(object, before, &now, event);
     }
     Ok(())
 }
@@ -272,6 +270,6 @@ pub async fn write(
 pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
     let statuses = &pass.context.user_statuses;
     statuses
-        .amend(&pass.context.client, pass.user, |s| s.creating = creating)
+        .amend(&pass.held.client, pass.user, |s| s.creating = creating)
         .await
 }

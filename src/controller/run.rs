@@ -15,14 +15,15 @@ use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, wat
 use kube::{Api, Client, ResourceExt};
 
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
-use crate::controller::context::{Context, MemberChange, Options, Wakers};
+use crate::controller::context::{Context, MemberChange, Options, Stores, Wakers};
 use crate::controller::events::Events;
 use crate::controller::finalizer::Provisioned;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
 use crate::controller::kept::{KeptUser, LabelSets};
+use crate::controller::relist::Kind;
 use crate::controller::waking::{Begun, wake_in_lots};
-use crate::controller::{connection, finalizer, group, guard, readable, scope, user};
+use crate::controller::{connection, finalizer, group, guard, readable, scope, spread, user};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -47,6 +48,7 @@ pub async fn run(
     let (members, members_changed) = tokio::sync::mpsc::unbounded_channel();
     let (group_store, group_writer) = reflector::store::<ScimGroup>();
     let (user_store, user_writer) = reflector::store::<KeptUser>();
+    let (store, writer) = reflector::store::<ScimConnection>();
     let (namespace_store, namespace_writer) = reflector::store::<Namespace>();
     let (many_users, many) = tokio::sync::mpsc::unbounded_channel();
     let begun = Arc::new(Begun::default());
@@ -60,13 +62,19 @@ pub async fn run(
         connections: wake_connections.clone(),
         counts,
     };
-    let events = Events::start(client.clone());
+    let events = match &options.seat {
+        Some(seat) => Events::start(seat.api.clone()),
+        None => Events::start(client.clone()),
+    };
     let context = Arc::new(Context::new(
         client.clone(),
         options,
-        user_store.clone(),
-        group_store.clone(),
-        namespace_store.clone(),
+        Stores {
+            users: user_store.clone(),
+            groups: group_store.clone(),
+            connections: store.clone(),
+            namespaces: namespace_store.clone(),
+        },
         events,
         wakers,
     ));
@@ -90,13 +98,14 @@ pub async fn run(
 
     let (indexed, known) = (context.clone(), context.clone());
     let (kept, sets) = (user_store.clone(), LabelSets::default());
-    let watch = readable::watch::<ScimUser>(&context, move |key| {
+    let watch = readable::watch::<ScimUser>(&context, Kind::Users, move |key| {
         known.user(key).map(Arc::unwrap_or_clone)
     })
     .default_backoff()
     .inspect(move |event| index(&indexed, event))
     .filter_map(move |event| std::future::ready(keep(event, &kept, &sets)))
     .reflect(user_writer)
+    .inspect(listed_whole(&context, Kind::Users))
     .touched_objects()
     .filter(|user| std::future::ready(user.as_ref().map_or(true, |user| user.is_news)));
     let user_known = user_store.clone();
@@ -109,10 +118,11 @@ pub async fn run(
 
     let indexed = context.clone();
     let known = group_store.clone();
-    let watch = readable::watch::<ScimGroup>(&context, stored(known))
+    let watch = readable::watch::<ScimGroup>(&context, Kind::Groups, stored(known))
         .default_backoff()
         .inspect(move |event| index_group(&indexed, event))
         .reflect(group_writer)
+        .inspect(listed_whole(&context, Kind::Groups))
         .touched_objects()
         .predicate_filter(
             predicates::generation
@@ -128,45 +138,48 @@ pub async fn run(
         .run(group::reconcile, group::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
-    let (store, writer) = reflector::store::<ScimConnection>();
     let forgetting = context.clone();
     let mut listed = HashSet::new();
-    let watch = readable::watch::<ScimConnection>(&context, stored(store.clone()))
-        .default_backoff()
-        .inspect(move |event| match event {
-            Ok(watcher::Event::Delete(gone)) => forgetting.forget_connection(&Key::of(gone)),
-            Ok(watcher::Event::Init) => listed.clear(),
-            Ok(watcher::Event::InitApply(there)) => {
-                listed.insert(Key::of(there));
-                forgetting.connection_or_new(&Key::of(there));
-            }
-            Ok(watcher::Event::Apply(there)) => {
-                let connection = forgetting.connection_or_new(&Key::of(there));
-                if connection.spec().is_some_and(|old| old != there.spec) {
-                    // At once, whatever its reconciler does: a listing may take an hour.
-                    connection.hold();
+    let watch =
+        readable::watch::<ScimConnection>(&context, Kind::Connections, stored(store.clone()))
+            .default_backoff()
+            .inspect(move |event| match event {
+                Ok(watcher::Event::Delete(gone)) => forgetting.forget_connection(&Key::of(gone)),
+                Ok(watcher::Event::Init) => listed.clear(),
+                Ok(watcher::Event::InitApply(there)) => {
+                    listed.insert(Key::of(there));
+                    forgetting.connection_appears(&Key::of(there));
                 }
-            }
-            // What went while the watch was down sent no event.
-            Ok(watcher::Event::InitDone) => {
-                forgetting.keep_connections(&listed);
-                // A pass may have run on what the store had before this listing was whole.
-                listed
-                    .iter()
-                    .for_each(|key| forgetting.wake_connection(key));
-            }
-            _ => {}
-        })
-        .reflect(writer)
-        .touched_objects()
-        .predicate_filter(
-            predicates::generation.combine(predicates::annotations),
-            PredicateConfig::default(),
-        );
+                Ok(watcher::Event::Apply(there)) => {
+                    let connection = forgetting.connection_appears(&Key::of(there));
+                    let connection =
+                        connection.filter(|c| c.spec().is_some_and(|old| old != there.spec));
+                    if let Some(connection) = connection {
+                        // At once, whatever its reconciler does: a listing may take an hour.
+                        connection.hold();
+                    }
+                }
+                // What went while the watch was down sent no event.
+                Ok(watcher::Event::InitDone) => {
+                    forgetting.keep_connections(&listed);
+                    // A pass may have run on what the store had before this listing was whole.
+                    listed
+                        .iter()
+                        .for_each(|key| forgetting.wake_connection(key));
+                }
+                _ => {}
+            })
+            .reflect(writer)
+            .inspect(listed_whole(&context, Kind::Connections))
+            .touched_objects()
+            .predicate_filter(
+                predicates::generation.combine(predicates::annotations),
+                PredicateConfig::default(),
+            );
     let connection_known = store.clone();
     let connections = Controller::for_stream(watch, store)
         .reconcile_on(connections_woken)
-        .graceful_shutdown_on(shutdown)
+        .graceful_shutdown_on(shutdown.clone())
         .run(connection::reconcile, connection::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
@@ -191,13 +204,38 @@ pub async fn run(
         stopped.await;
         context.stop();
     };
-    futures::future::join4(users, groups, connections, stop).await;
+    let work = futures::future::join4(users, groups, connections, stop);
+    match &context.options.seat {
+        None => drop(work.await),
+        Some(seat) => {
+            let shares = spread::spread(&context, seat, shutdown);
+            let (mut work, mut shares) = (std::pin::pin!(work), std::pin::pin!(shares));
+            tokio::select! {
+                _ = &mut work => shares.await,
+                // All leases are given back, or waited out by others: what still waits waits in vain.
+                () = &mut shares => {}
+            }
+        }
+    }
     namespaces.abort();
     recounts.abort();
     kinds.abort();
     gathered.abort();
     lots.abort();
 }
+
+/// Notes that a listing is whole, and in the store.
+fn listed_whole<K>(context: &Arc<Context>, kind: Kind) -> impl FnMut(&Seen<K>) + use<K> {
+    let relists = context.relists.clone();
+    move |event| {
+        if let Ok(watcher::Event::InitDone) = event {
+            relists.is_done(kind);
+        }
+    }
+}
+
+/// What a watch has seen.
+type Seen<K> = Result<watcher::Event<K>, watcher::Error>;
 
 /// Runs a controller to its end: until it has drained, or at once when the end comes before its watch
 /// was `up`.
@@ -399,6 +437,7 @@ async fn namespaces(
         .default_backoff()
         .modify(|n| n.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect(listed_whole(&context, Kind::Connections))
         .inspect(|event| match event {
             // A pass may have run on what the store had before this listing was whole.
             Ok(watcher::Event::InitDone) => {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::controller::context::Context;
 use crate::controller::finalizer::Declared;
+use crate::controller::roster::Held;
 use crate::domain::guard::Scope;
 
 /// Why an account is left as it is, when an end has waited long enough.
@@ -99,7 +100,7 @@ pub fn ends(namespace: &Namespace) -> bool {
 
 /// Tells of something left behind where somebody will see it: a namespace that ends takes no events,
 /// and keeps none.
-pub fn tell(context: &Context, namespace: &str, kind: &str, note: &str) {
+pub fn tell(context: &Context, held: &Held, namespace: &str, kind: &str, note: &str) {
     let found = context.namespaces.get(&ObjectRef::new(namespace));
     let Some(found) = found.filter(|namespace| ends(namespace)) else {
         return;
@@ -109,8 +110,7 @@ pub fn tell(context: &Context, namespace: &str, kind: &str, note: &str) {
         ..found.object_ref(&())
     };
     let note = format!("a {kind} of this namespace was released: {note}");
-    context
-        .events
+    held.events
         .warning(reference, "Released", "Deprovision", note);
 }
 

@@ -18,6 +18,7 @@ use crate::controller::live::{Connection, Phase, Ready, State};
 use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
+use crate::controller::roster::{Held, Post};
 use crate::controller::{connection, farewell, finalizer, guard, scope};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
@@ -43,6 +44,8 @@ pub struct Pass<'a> {
     pub endpoint_hash: Option<String>,
     /// What every reconciler shares.
     pub context: &'a Context,
+    /// What the pass writes by.
+    pub held: Held,
     /// The account had changed under this pass once: a second time is a failure, not a loop.
     pub seen_stale: std::sync::atomic::AtomicBool,
 }
@@ -76,7 +79,14 @@ async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action,
         return Ok(Action::await_change());
     }
     let connection_key = Key::connection_of(&user);
-    let connection = context.connection(&connection_key);
+    let Some(Post { held, connection }) = context.post(&connection_key) else {
+        // Another replica's. All of a connection are woken when it becomes ours.
+        return Ok(Action::await_change());
+    };
+    // What was handed over may be from before it became ours; what the watch has now is not.
+    let Some(user) = context.user(&key) else {
+        return Ok(Action::await_change());
+    };
     if connection.is_none() && !context.connections_are_listed() {
         // All users are woken once it is known which connections there are.
         return Ok(Action::await_change());
@@ -89,6 +99,7 @@ async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action,
         endpoint_hash: spec.as_ref().map(|s| names::endpoint_hash(&s.endpoint)),
         user: &user,
         context: &context,
+        held,
         seen_stale: false.into(),
     };
     if let Some(action) = farewell::exit(&pass, connection.as_deref()).await? {
@@ -137,7 +148,7 @@ async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action,
             .await;
     }
     if user.spec.suspend {
-        finalizer::free(&context, &*user).await?;
+        finalizer::free(&context, &pass.held, &*user).await?;
         return report::write(&pass, Some(&connection), Report::suspended(&pass))
             .await
             .map(|()| Action::await_change());
@@ -220,13 +231,13 @@ async fn work(
             .await;
     }
     if ready.spec.mode == Mode::Enforce
-        && finalizer::begin(pass.context, pass.user).await? == finalizer::Ensured::Raced
+        && finalizer::begin(pass.context, &pass.held, pass.user).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     let manager_pending = manager.as_ref().is_some_and(|manager| manager.id.is_none());
     if ready.spec.mode == Mode::DryRun {
-        finalizer::free(pass.context, pass.user).await?;
+        finalizer::free(pass.context, &pass.held, pass.user).await?;
     }
     let mut applied = step(pass, connection, ready, &valid, manager_pending).await?;
     if let Applied::LookAgain = applied {
@@ -358,7 +369,7 @@ impl Pass<'_> {
     ) -> Result<Action, kube::Error> {
         if connection.is_some() {
             // Whose connection does not exist may wait for it to come; and goes without one.
-            finalizer::free(self.context, self.user).await?;
+            finalizer::free(self.context, &self.held, self.user).await?;
         }
         let archived = match connection {
             Some(connection) => report::archived_seen(self, connection),

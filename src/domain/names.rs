@@ -45,6 +45,14 @@ pub fn profile_hash(profile: &str) -> String {
     short_hash(profile)
 }
 
+/// What the name of a connection's lease ends with: the same on every replica, and never that of another
+/// connection. A name and a namespace may together be longer than a name.
+pub fn lease_suffix(namespace: &str, name: &str) -> String {
+    let connection = format!("{namespace}/{name}");
+    // Twice as long as where a hash is only compared: two connections by one lease would wait for ever.
+    short_hash(&connection) + &short_hash(&format!("lease of {connection}"))
+}
+
 /// Whether two marks are of one owner and of resources in one namespace.
 pub fn same_namespace(mark: &str, other: &str) -> bool {
     let home = |mark: &str| mark.rsplit_once('/').map(|(home, _)| home.to_owned());

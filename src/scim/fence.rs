@@ -1,7 +1,9 @@
 //! Until when this process may begin a request. A process that leads by a lease moves its fence with
 //! each renewal; one that is paused finds it closed when it wakes, before anything else had to notice.
 
+use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use tokio::time::Instant;
 
@@ -58,6 +60,20 @@ impl Fence {
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(*state, Until::Open(end) if Instant::now() < end)
     }
+
+    /// Goes on with `work` for as long as the fence is open, which is looked at each time before it goes
+    /// on: it may have waited while the process was paused. `None` once the fence has closed.
+    pub async fn while_open<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        poll_fn(|context| {
+            if self.is_open() {
+                work.as_mut().poll(context).map(Some)
+            } else {
+                Poll::Ready(None)
+            }
+        })
+        .await
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +98,17 @@ mod tests {
         assert!(!clone.is_open());
         assert!(!fence.move_to(Instant::now() + Duration::from_secs(10)));
         assert!(!clone.is_open(), "it opened again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_before_a_fence_goes_on_while_it_is_open_and_no_longer() {
+        let fence = Fence::not_yet();
+        assert_eq!(fence.while_open(async { 1 }).await, None, "not open yet");
+        assert!(fence.move_to(Instant::now() + Duration::from_secs(10)));
+        assert_eq!(fence.while_open(async { 1 }).await, Some(1));
+        let work = fence.while_open(tokio::time::sleep(Duration::from_secs(11)));
+        assert_eq!(work.await, None, "it closed while the work waited");
+        assert_eq!(Fence::none().while_open(async { 1 }).await, Some(1));
     }
 
     #[tokio::test(start_paused = true)]

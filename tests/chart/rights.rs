@@ -73,6 +73,11 @@ pub async fn are_as_promised(plane: &ControlPlane) -> Result<()> {
             "somebody else's lease",
         ),
         (
+            true,
+            "get leases -n scim-system",
+            "whether others share the connections",
+        ),
+        (
             false,
             "delete lease scim-operator -n scim-system",
             "a lease is released, not deleted",

@@ -56,6 +56,7 @@ pub fn live(world: &Arc<World>, script: &mut impl Script, seed: u64) -> u32 {
                 use_system_proxy: false,
                 longest_request: LONGEST,
                 fence: Fence::none(),
+                seat: None,
                 wire: wire(world),
             };
             let client = Client::new(ApiServer(world.clone()), "default");

@@ -37,21 +37,28 @@ impl Rig {
 
     /// The same, with these variables of the operator.
     pub async fn start_with(variables: &[(&str, String)]) -> Result<Self> {
+        Self::start_by(&[], variables).await
+    }
+
+    /// The same, with these values of the chart as well.
+    pub async fn start_by(values: &[&str], variables: &[(&str, String)]) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         plane.create_namespace(NAMESPACE).await?;
         plane.create_namespace("scim-system").await?;
         let access = format!("secretAccess=[{{\"namespace\":\"{NAMESPACE}\",\"names\":[]}}]");
-        plane
-            .helm(&[
-                "install",
-                "scim-operator",
-                "charts/scim-operator",
-                "--namespace",
-                "scim-system",
-                "--set-json",
-                &access,
-            ])
-            .await?;
+        let mut install = vec![
+            "install",
+            "scim-operator",
+            "charts/scim-operator",
+            "--namespace",
+            "scim-system",
+            "--set-json",
+            &access,
+        ];
+        for value in values {
+            install.extend(["--set", value]);
+        }
+        plane.helm(&install).await?;
         plane.await_declarations(NAMESPACE).await?;
         let client = plane.admin_client().await?;
         let operator = Self::operator(&plane, variables).await?;

@@ -68,6 +68,25 @@ impl Fences {
         self.client_within(config, Patience::default())
     }
 
+    /// The same over another client, whose connections it shares: for one of many leases.
+    #[must_use]
+    pub fn over(&self, client: &Client) -> Client {
+        let fenced = FencedLayer {
+            fence: self.report.clone(),
+            patience: Patience::default(),
+        };
+        Client::new(
+            fenced.layer(Over(client.clone())),
+            client.default_namespace(),
+        )
+    }
+
+    /// The fence before writes to the API server.
+    #[must_use]
+    pub fn of_reports(&self) -> Fence {
+        self.report.clone()
+    }
+
     fn client_within(&self, mut config: Config, patience: Patience) -> kube::Result<Client> {
         config.default_retry = false;
         config.read_timeout = Some(patience.silence);
@@ -128,6 +147,25 @@ impl Patience {
             }
             _ => Some(self.call),
         }
+    }
+}
+
+/// A client as a service.
+struct Over(Client);
+
+impl Service<Request<Body>> for Over {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // It waits for its turn in `call`.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let client = self.0.clone();
+        Box::pin(async move { client.send(request).await.map_err(BoxError::from) })
     }
 }
 
@@ -194,7 +232,7 @@ where
 }
 
 fn closed() -> BoxError {
-    BoxError::from("this process does not lead")
+    BoxError::from("this process does not hold the lease for this")
 }
 
 /// The answer, whole, where it came in time; as it comes, where there is no time for it.

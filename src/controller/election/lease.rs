@@ -7,12 +7,54 @@ use std::time::Duration;
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Client, Config};
 use tokio::time::timeout;
 
 use super::Candidacy;
-use crate::leadership::Sighting;
+use crate::leadership::{Sighting, Terms};
+
+/// Says of a lease what it is for: see [`Kind::label`].
+pub const LABEL: &str = "scim-operator.io/lease";
+/// The connection of a lease, as `<namespace>/<name>`.
+const ANNOTATION_CONNECTION: &str = "scim-operator.io/connection";
+
+/// What holding a lease is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Everything: whoever holds it works alone.
+    Leader,
+    /// What names a connection that does not exist, while connections are shared. The same lease as the
+    /// leader's: as long as it is held as one, it is not as the other.
+    Nobodys,
+    /// A replica that lives.
+    Replica,
+    /// The connection of that name.
+    Connection(String),
+}
+
+impl Kind {
+    /// How the lease says so.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Nobodys => "nobodys",
+            Self::Replica => "replica",
+            Self::Connection(_) => "connection",
+        }
+    }
+
+    /// Whether a lease says that it was last taken for this.
+    #[must_use]
+    pub fn is_of(&self, lease: &Lease) -> bool {
+        let labels = lease.metadata.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(LABEL))
+            .map(String::as_str)
+            == Some(self.label())
+    }
+}
 
 /// What came of a call.
 pub enum Answer {
@@ -40,6 +82,16 @@ impl fmt::Display for Answer {
     }
 }
 
+/// A client for leases alone, which retries nothing by itself.
+///
+/// # Errors
+/// When the configuration is of no use.
+pub fn client(mut config: Config, terms: &Terms) -> kube::Result<Client> {
+    config.default_retry = false;
+    config.connect_timeout = Some(terms.call_timeout());
+    Client::try_from(config)
+}
+
 /// The lease of a candidacy. Its client is one of its own, so that no amount of other work stands before
 /// a renewal, and retries nothing by itself (R24).
 pub struct LeaseOf {
@@ -49,11 +101,9 @@ pub struct LeaseOf {
 
 impl LeaseOf {
     /// Prepares; nothing is sent yet.
-    pub fn new(mut config: Config, candidacy: Candidacy) -> kube::Result<Self> {
-        config.default_retry = false;
-        config.connect_timeout = Some(candidacy.terms.call_timeout());
-        let api = Api::namespaced(Client::try_from(config)?, &candidacy.namespace);
-        Ok(Self { api, candidacy })
+    pub fn new(client: Client, candidacy: Candidacy) -> Self {
+        let api = Api::namespaced(client, &candidacy.namespace);
+        Self { api, candidacy }
     }
 
     /// Whether we hold it.
@@ -61,6 +111,7 @@ impl LeaseOf {
         sighting(lease).holder.as_ref() == Some(&self.candidacy.identity)
     }
 
+    /// The lease as it is.
     pub async fn read(&self) -> Answer {
         let name = &self.candidacy.lease;
         answer(self.api.get_opt(name), self.candidacy.terms.call_timeout()).await
@@ -83,10 +134,40 @@ impl LeaseOf {
         answer(self.api.create(&parameters, &lease).map(some), within).await
     }
 
+    /// Says that it is still held.
     pub async fn renew(&self, lease: Lease, within: Duration) -> Answer {
         self.write(self.renewed(lease), within).await
     }
 
+    /// Deletes it, as it was read.
+    pub async fn delete(&self, lease: &Lease) -> Answer {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: lease.metadata.uid.clone(),
+                resource_version: lease.metadata.resource_version.clone(),
+            }),
+            ..DeleteParams::default()
+        };
+        let deleted = self.api.delete(&self.candidacy.lease, &parameters);
+        let within = self.candidacy.terms.call_timeout();
+        answer(deleted.map(|done| done.map(|_| None)), within).await
+    }
+
+    /// All leases of ours, of every kind.
+    ///
+    /// # Errors
+    /// Why they are not known, as a sentence.
+    pub async fn all(&self) -> Result<Vec<Lease>, String> {
+        let parameters = ListParams::default().labels(LABEL);
+        let within = self.candidacy.terms.call_timeout();
+        match timeout(within, self.api.list(&parameters)).await {
+            Ok(Ok(list)) => Ok(list.items),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(Answer::Hung(within).to_string()),
+        }
+    }
+
+    /// Says that nobody holds it, after a drain.
     pub async fn give_back(&self, lease: Lease) -> Answer {
         self.write(released(lease), self.candidacy.terms.call_timeout())
             .await
@@ -100,6 +181,13 @@ impl LeaseOf {
     }
 
     fn taken(&self, mut lease: Lease) -> Lease {
+        let kind = &self.candidacy.kind;
+        let labels = lease.metadata.labels.get_or_insert_default();
+        labels.insert(LABEL.to_owned(), kind.label().to_owned());
+        if let Kind::Connection(connection) = kind {
+            let annotations = lease.metadata.annotations.get_or_insert_default();
+            annotations.insert(ANNOTATION_CONNECTION.to_owned(), connection.clone());
+        }
         let before = lease.spec.take().unwrap_or_default();
         lease.spec = Some(LeaseSpec {
             acquire_time: Some(wall_clock()),

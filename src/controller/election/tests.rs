@@ -94,6 +94,7 @@ async fn candidate(server: Server) -> (Election, Arc<Server>, Fences) {
     let candidacy = Candidacy {
         namespace: "n".into(),
         lease: "l".into(),
+        kind: Kind::Replica,
         identity: "me".into(),
         terms: TERMS,
     };
@@ -191,4 +192,26 @@ async fn work_without_a_keeper_ends() {
     let never = std::future::pending::<()>().shared();
     let work = |shutdown: Shutdown| shutdown;
     assert!(drained(work, never, told, LONGEST_REQUEST).await);
+}
+
+#[tokio::test]
+async fn r08_where_the_work_panics_nobody_goes_on_renewing_for_it() {
+    let (election, _server, _) = candidate(Server::default()).await;
+    let election = Arc::new(election);
+    let Answer::Is(lease) = election.lease.read().await else {
+        panic!("there is one");
+    };
+    let won = election.take(Some(*lease)).await.unwrap();
+    let work = async |_| panic!("a fault of ours");
+    let never = std::future::pending::<()>().shared();
+    let held = tokio::spawn(election.clone().hold(won, never, work));
+    assert!(held.await.unwrap_err().is_panic());
+    // Whoever renews has a share in it.
+    for _ in 0..1_000 {
+        if Arc::strong_count(&election) == 1 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("somebody goes on");
 }

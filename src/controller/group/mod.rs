@@ -23,6 +23,7 @@ use crate::api::{ScimGroup, ScimGroupStatus};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
+use crate::controller::roster::{Held, Post};
 use crate::controller::{connection, finalizer, scope};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
@@ -61,6 +62,8 @@ pub struct Pass<'a> {
     pub connection_key: Key,
     /// What every reconciler shares.
     pub context: &'a Context,
+    /// What the pass writes by.
+    pub held: Held,
 }
 
 /// Brings one group up to date.
@@ -76,7 +79,14 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     let connection_key = index::connection_of(&group);
-    let connection = context.connection(&connection_key);
+    let Some(Post { held, connection }) = context.post(&connection_key) else {
+        // Another replica's. All of a connection are woken when it becomes ours.
+        return Ok(Action::await_change());
+    };
+    // What was handed over may be from before it became ours; what the watch has now is not.
+    let Some(group) = context.group(&key) else {
+        return Ok(Action::await_change());
+    };
     if connection.is_none() && !context.connections_are_listed() {
         // All groups are woken once it is known which connections there are.
         return Ok(Action::await_change());
@@ -95,6 +105,7 @@ pub async fn reconcile(
         connection_key,
         group: &group,
         context: &context,
+        held,
     };
     if let Some(action) = farewell::exit(&pass, connection.as_deref()).await? {
         return Ok(action);
@@ -133,7 +144,7 @@ pub async fn reconcile(
         return pass.stop(Some(&connection), reason, message).await;
     }
     if group.spec.suspend {
-        finalizer::free(&context, &*group).await?;
+        finalizer::free(&context, &pass.held, &*group).await?;
         let report = Report::suspended(&pass);
         report::write(&pass, Some(&connection), report).await?;
         return Ok(Action::await_change());
@@ -169,12 +180,13 @@ async fn work(
         }
     };
     if ready.spec.mode == Mode::Enforce
-        && finalizer::begin(pass.context, pass.group).await? == finalizer::Ensured::Raced
+        && finalizer::begin(pass.context, &pass.held, pass.group).await?
+            == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
     if ready.spec.mode == Mode::DryRun {
-        finalizer::free(pass.context, pass.group).await?;
+        finalizer::free(pass.context, &pass.held, pass.group).await?;
     }
     let mut written = act::Written::default();
     let mut applied = Applied::LookAgain;
@@ -209,7 +221,7 @@ impl Pass<'_> {
     ) -> Result<Action, kube::Error> {
         if connection.is_some() {
             // What has no connection may wait for it to come; and goes without one.
-            finalizer::free(self.context, self.group).await?;
+            finalizer::free(self.context, &self.held, self.group).await?;
         }
         let report = Report::invalid(self, Verdict::no(C::Valid, reason, message));
         report::write(self, connection, report).await?;

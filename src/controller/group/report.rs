@@ -187,16 +187,14 @@ pub async fn write(
     let now = next.conditions.clone();
     let recorded = next.id.is_some();
     let statuses = &pass.context.group_statuses;
-    let wrote = statuses
-        .write(&pass.context.client, pass.group, next)
-        .await?;
+    let wrote = statuses.write(&pass.held.client, pass.group, next).await?;
     if wrote == Wrote::Written {
         if recorded {
             pass.context.group_pasts.forget(&pass.uid);
         }
         let object = pass.group.object_ref(&());
         let before = &pass.before.conditions;
-        pass.context.events.tell(object, before, &now, event);
+        pass.held.events.tell(object, before, &now, event);
     }
     Ok(())
 }
@@ -243,7 +241,5 @@ async fn amend(
     change: impl FnOnce(&mut ScimGroupStatus),
 ) -> Result<(), kube::Error> {
     let statuses = &pass.context.group_statuses;
-    statuses
-        .amend(&pass.context.client, pass.group, change)
-        .await
+    statuses.amend(&pass.held.client, pass.group, change).await
 }

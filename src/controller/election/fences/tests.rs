@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-const WHY: &str = "this process does not lead";
+const WHY: &str = "this process does not hold the lease for this";
 
 /// Nobody listens there: whatever passes the fence fails to connect.
 fn nowhere() -> Config {

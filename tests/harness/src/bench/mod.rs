@@ -7,6 +7,7 @@
 //! `docs/performance.md`.
 
 pub mod floors;
+pub mod replicas;
 pub mod rig;
 pub mod samples;
 pub mod scenes;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{
-    Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
 };
 use scim_sim::{SimConfig, Simulator};
 use serde_json::{Value, json};
@@ -37,6 +38,14 @@ impl Rig {
     /// # Errors
     /// When something does not start.
     pub async fn start(namespaces: &[&str]) -> Result<Self> {
+        Self::start_with(namespaces, "sharding.enabled=false").await
+    }
+
+    /// The same, with this value of the chart.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn start_with(namespaces: &[&str], value: &str) -> Result<Self> {
         let plane = ControlPlane::start_with(controlplane::Options {
             fsync: true,
             ..controlplane::Options::default()
@@ -59,6 +68,8 @@ impl Rig {
             SYSTEM,
             "--set-json",
             &access,
+            "--set",
+            value,
         ];
         // As it is usually installed, with the admission policy that sets the finalizer.
         plane.helm(&install).await?;
@@ -81,6 +92,29 @@ impl Rig {
     pub fn operator(&self) -> Result<Operator> {
         let options = Options::new(beside("scim-operator")?, &self.kubeconfig);
         Operator::start(&options)
+    }
+
+    /// Starts a replica that shares the connections with others, by the usual durations.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn replica(&self, pod: &str) -> Result<Operator> {
+        let options = Options::new(beside("scim-operator")?, &self.kubeconfig)
+            .variable("LEADER_ELECT", "true")
+            .variable("SPREAD_CONNECTIONS", "true")
+            .variable("POD_NAMESPACE", SYSTEM)
+            .variable("POD_NAME", pod);
+        Operator::start(&options)
+    }
+
+    /// The leases of connections.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn leases(&self) -> Result<Vec<Lease>> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), SYSTEM);
+        let connections = ListParams::default().labels("scim-operator.io/lease=connection");
+        Ok(leases.list(&connections).await?.items)
     }
 
     /// The users of a namespace.

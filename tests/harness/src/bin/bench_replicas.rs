@@ -1,0 +1,57 @@
+//! `make bench-replicas`: connections that one, two and three replicas share, and what a lost one costs.
+//!
+//! `BENCH_CONNECTIONS` (10), `BENCH_USERS` (100, of each connection in each round), `BENCH_LATENCY_MS` (20),
+//! `BENCH_IN_FLIGHT` (2), `BENCH_REPLICAS` (3).
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use scim_operator_harness::bench::replicas::{Found, Sizes, measure};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
+    let number = |name: &str, usual: usize| -> Result<usize> {
+        match std::env::var(name) {
+            Ok(text) => text.parse().with_context(|| format!("{name} is no number")),
+            Err(_) => Ok(usual),
+        }
+    };
+    let latency = u64::try_from(number("BENCH_LATENCY_MS", 20)?)?;
+    let sizes = Sizes {
+        connections: number("BENCH_CONNECTIONS", 10)?,
+        users: number("BENCH_USERS", 100)?,
+        latency: Duration::from_millis(latency),
+        in_flight: number("BENCH_IN_FLIGHT", 2)?,
+    };
+    let Found {
+        floors,
+        rates,
+        takeover,
+    } = measure(sizes, number("BENCH_REPLICAS", 3)?).await?;
+    let cores = std::thread::available_parallelism()?;
+    println!("\n| replicas | users/s | of the connections' limits | of the status-write floor |");
+    println!("|---|---|---|---|");
+    for (replicas, rate) in &rates {
+        println!(
+            "| {replicas} | {rate:.0} | {:.2} | {:.2} |",
+            rate / sizes.quota(),
+            rate / floors.statuses
+        );
+    }
+    println!(
+        "\n{cores} cores for the API server, etcd, the backends and all replicas; {} connections of {} users, {} in flight each, answers after {latency} ms.",
+        sizes.connections, sizes.users, sizes.in_flight
+    );
+    println!(
+        "Together the connections allow {:.0} users/s; the API server takes {:.0} status writes/s, and a new user costs two writes.",
+        sizes.quota(),
+        floors.statuses
+    );
+    println!(
+        "After SIGKILL the connections of a replica were others' within {:.1} s (lease 15 s and longest request 30 s).",
+        takeover.as_secs_f64()
+    );
+    Ok(())
+}
