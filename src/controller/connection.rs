@@ -429,8 +429,11 @@ async fn bring_up(
         let run = Run::Listing;
         let told = connection_status::report(object, context, connection, memory, run).await;
         if !matches!(told, Ok(Wrote::Written | Wrote::Unchanged)) {
+            // Whoever the listing woke is woken by the next one.
             memory.listed = None;
-            return Err(vec![]);
+            let why = "what the backend can do could not be written down; nothing is begun before";
+            let unknown = Verdict::unknown(C::Reachable, Reason::Unknown, why);
+            return Err(vec![unknown]);
         }
         connection.set_untouched(false);
     }

@@ -1,5 +1,6 @@
 //! The finalizer: put on before anything is created at the backend, at creation by an admission policy or
-//! here; taken off when nothing is left to do there. Both by merge patch with the resourceVersion, so that nobody else's finalizer is lost.
+//! here; taken off when nothing is left to do there. Both by merge patch with the resourceVersion, so that
+//! nobody else's finalizer is lost.
 
 use std::fmt::Debug;
 
@@ -100,9 +101,27 @@ impl<K> Declared for K where
 /// # Errors
 /// When the API server does not take the patch.
 pub async fn begin<K: Provisioned>(context: &Context, object: &K) -> Result<Ensured, kube::Error> {
-    let ensured = ensure(&context.client, object).await?;
-    if ensured == Ensured::There && !object.is_recorded(context) {
-        K::pasts(context).begin(&object.uid().unwrap_or_default());
+    begin_by(&context.client, K::pasts(context), object).await
+}
+
+/// Whatever status says now is no reason not to remember: it may be taken back, and another create begun, in
+/// the same pass.
+async fn begin_by<K: Declared>(
+    client: &Client,
+    pasts: &Pasts,
+    object: &K,
+) -> Result<Ensured, kube::Error> {
+    let uid = object.uid().unwrap_or_default();
+    let ensured = if is_bound(object) && pasts.was_freed(&uid) {
+        // Either somebody put it back, or the watch has not shown yet that it is off: the API server knows
+        // which, since the patch names the version that was seen.
+        let as_seen = object.finalizers().to_vec();
+        raced(patch_finalizers(client, object, as_seen).await)?
+    } else {
+        ensure(client, object).await?
+    };
+    if ensured == Ensured::There {
+        pasts.begin(&uid);
     }
     Ok(ensured)
 }
@@ -252,5 +271,68 @@ fn raced(result: Result<(), kube::Error>) -> Result<Ensured, kube::Error> {
         Ok(()) => Ok(Ensured::There),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Ensured::Raced),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server that answers every patch so, and how many it got.
+    fn answering(status: u16, body: serde_json::Value) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let body = Body::from(body.to_string().into_bytes());
+            let answer = http::Response::builder().status(status).body(body);
+            std::future::ready(answer)
+        });
+        (Client::new(service, "default"), asked)
+    }
+
+    fn bound() -> ScimUser {
+        let user = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+            "metadata": {"name": "ada", "namespace": "default", "uid": "u", "resourceVersion": "1",
+                "finalizers": [FINALIZER]},
+            "spec": {"connectionRef": {"name": "scim"}, "userName": "ada"}});
+        serde_json::from_value(user).unwrap()
+    }
+
+    fn conflict() -> serde_json::Value {
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "changed", "reason": "Conflict", "code": 409})
+    }
+
+    #[tokio::test]
+    async fn what_we_took_off_is_not_believed_to_be_there_because_the_watch_still_shows_it() {
+        let pasts = Pasts::default();
+        pasts.free("u");
+        let (client, asked) = answering(409, conflict());
+        let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+        assert_eq!((begun, asked.load(Ordering::Relaxed)), (Ensured::Raced, 1));
+        assert!(pasts.was_freed("u"), "nothing was begun");
+        // Somebody put it back.
+        let (client, asked) = answering(200, serde_json::to_value(bound()).unwrap());
+        for _ in 0..2 {
+            let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+            assert_eq!(begun, Ensured::There);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "asked once");
+        assert_eq!(pasts.of("u", false), Past::Begun);
+    }
+
+    #[tokio::test]
+    async fn who_has_it_is_begun_without_a_request() {
+        let pasts = Pasts::default();
+        let (client, asked) = answering(500, json!({}));
+        let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+        assert_eq!((begun, asked.load(Ordering::Relaxed)), (Ensured::There, 0));
+        assert_eq!(pasts.of("u", false), Past::Begun);
     }
 }

@@ -165,10 +165,9 @@ where
 /// Notes that somebody may have begun something for an object before: it may be readable again one day.
 fn inherited<K: Declared>(context: &Context, guard: &DeserializeGuard<K>) {
     let uid = guard.uid().unwrap_or_default();
-    let bound = finalizer::is_bound(guard);
     match &*K::kind(&()) {
-        "ScimUser" => context.user_pasts.listed(&uid, bound),
-        "ScimGroup" => context.group_pasts.listed(&uid, bound),
+        "ScimUser" => context.user_pasts.inherited(&uid),
+        "ScimGroup" => context.group_pasts.inherited(&uid),
         _ => {}
     }
 }

@@ -253,10 +253,10 @@ pub async fn write(
     let wrote = statuses
         .write(&pass.context.client, pass.user, next)
         .await?;
+    if recorded && wrote != Wrote::Gone {
+        pass.context.user_pasts.forget(&pass.uid);
+    }
     if wrote == Wrote::Written {
-        if recorded {
-            pass.context.user_pasts.forget(&pass.uid);
-        }
         let object = pass.user.object_ref(&());
         let before = &pass.before.conditions;
         pass.context.events.tell(object, before, &now, event);

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::Predicate;
 use kube::runtime::controller::Config;
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, Client, ResourceExt};
 
@@ -238,10 +238,16 @@ fn lost_our_finalizer(object: &impl ResourceExt, known: bool) -> u64 {
     u64::from(known && !finalizer::is_bound(object))
 }
 
-/// Notes of an object that a listing shows that somebody may have begun something for it before.
-fn inherited<K: Provisioned>(context: &Context, object: &K) {
-    let unrecorded = finalizer::is_bound(object) && !object.is_recorded(context);
-    K::pasts(context).listed(&object.uid().unwrap_or_default(), unrecorded);
+/// Notes of an object that it is new: what the watch knew before, `store` still has.
+fn met<K>(context: &Context, store: &Store<K>, object: &K)
+where
+    K: Provisioned + reflector::Lookup<DynamicType = ()>,
+{
+    let before = store.get(&Key::of(object).reference());
+    let uid = &object.meta().uid;
+    if before.is_none_or(|before| before.meta().uid != *uid) {
+        K::pasts(context).came(uid.as_deref().unwrap_or_default());
+    }
 }
 
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {
@@ -262,10 +268,11 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             woken
         }
         Ok(Event::InitApply(user)) => {
-            inherited(context, user);
+            met(context, &context.users, user);
             context.index(|index| index.apply(user))
         }
         Ok(Event::Apply(user)) => {
+            met(context, &context.users, user);
             followed_by_groups(context, user);
             context.index(|index| index.apply(user))
         }
@@ -323,11 +330,10 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
             context.recount_all();
             context.wake_groups(context.groups_index(|index| index.all()));
         }
-        Ok(Event::InitApply(group)) => {
-            inherited(context, group);
+        Ok(Event::Apply(group) | Event::InitApply(group)) => {
+            met(context, &context.groups, group);
             context.groups_index(|index| index.apply(group));
         }
-        Ok(Event::Apply(group)) => context.groups_index(|index| index.apply(group)),
         Ok(Event::Delete(group)) => {
             let key = Key::of(group);
             if let Some(connection) = context.connection(&connection_of(group)) {

@@ -190,10 +190,10 @@ pub async fn write(
     let wrote = statuses
         .write(&pass.context.client, pass.group, next)
         .await?;
+    if recorded && wrote != Wrote::Gone {
+        pass.context.group_pasts.forget(&pass.uid);
+    }
     if wrote == Wrote::Written {
-        if recorded {
-            pass.context.group_pasts.forget(&pass.uid);
-        }
         let object = pass.group.object_ref(&());
         let before = &pass.before.conditions;
         pass.context.events.tell(object, before, &now, event);
