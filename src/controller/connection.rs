@@ -423,7 +423,7 @@ async fn bring_up(
             connection.note(&user, None);
         }
     }
-    if connection.is_untouched() {
+    if connection.untouched().is_some() {
         // Written down before anything can be begun: a user of whom nothing is recorded is known to have
         // no account for as long as this is not.
         let run = Run::Listing;
@@ -435,7 +435,7 @@ async fn bring_up(
             let unknown = Verdict::unknown(C::Reachable, Reason::Unknown, why);
             return Err(vec![unknown]);
         }
-        connection.set_untouched(false);
+        connection.set_untouched(None);
     }
     wake.extend(connection.set_phase(Phase::Ready(Arc::new(ready))));
     if first {

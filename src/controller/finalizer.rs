@@ -190,6 +190,21 @@ async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, ku
 /// Why an object goes whose connection does not exist, when nobody knows whether anything was begun.
 pub const UNRECORDED: &str = "the ScimConnection is gone and no account or group was ever recorded; one that was being created when the operator last ended may have been left";
 
+/// Why an object goes whose connection was never ready, when the object may be older.
+const UNRECORDED_BEFORE: &str = "this ScimConnection was never ready, and no account or group was ever recorded; one that was being created by an earlier ScimConnection of this name may have been left";
+
+/// Why an object goes of which nothing is recorded, whose connection was never ready; `since` says how long the
+/// connection is there, to the second.
+pub fn untouched(object: &impl ResourceExt, since: jiff::Timestamp) -> Word<'static> {
+    let younger = object.creation_timestamp().is_some_and(|t| t.0 > since);
+    if younger {
+        let why = "the connection was never ready, and nothing is created before";
+        Word::done("Released", why)
+    } else {
+        Word::undone(UNRECORDED_BEFORE)
+    }
+}
+
 /// What there is to say when a deleted object is let go.
 #[derive(Clone, Copy, Debug)]
 pub struct Word<'a> {
@@ -325,6 +340,22 @@ mod tests {
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1, "asked once");
         assert_eq!(pasts.of("u", false), Past::Begun);
+    }
+
+    #[test]
+    fn who_is_no_younger_than_a_connection_that_was_never_ready_is_not_let_go_silently() {
+        let mut user = bound();
+        for (born, undone) in [
+            ("2026-01-01T00:00:00Z", true),
+            ("2026-01-01T00:00:01Z", true),
+            ("2026-01-01T00:00:02Z", false),
+        ] {
+            let since = "2026-01-01T00:00:01Z".parse().unwrap();
+            user.metadata.creation_timestamp = serde_json::from_value(json!(born)).unwrap();
+            assert_eq!(untouched(&user, since).undone, undone, "{born}");
+        }
+        user.metadata.creation_timestamp = None;
+        assert!(untouched(&user, jiff::Timestamp::MIN).undone);
     }
 
     #[tokio::test]

@@ -121,7 +121,11 @@ mod tests {
         assert_eq!(pasts.of("a", false), Past::Unknown, "nothing is listed yet");
         pasts.inherited("unreadable");
         pasts.all_listed();
-        assert_eq!(pasts.of("a", false), Past::Unknown, "not even if its status is lost");
+        assert_eq!(
+            pasts.of("a", false),
+            Past::Unknown,
+            "not even if its status is lost"
+        );
         pasts.came("unreadable");
         assert_eq!(
             pasts.of("unreadable", false),
