@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "policy_cases/records.rs"]
+mod records;
+
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};

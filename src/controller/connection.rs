@@ -441,16 +441,19 @@ async fn bring_up(
             connection.note(&user, None);
         }
     }
-    if connection.is_untouched() {
+    if connection.untouched().is_some() {
         // Written down before anything can be begun: a user of whom nothing is recorded is known to have
         // no account for as long as this is not.
         let run = Run::Listing;
         let told = connection_status::report(object, context, connection, memory, run).await;
         if !matches!(told, Ok(Wrote::Written | Wrote::Unchanged)) {
+            // Whoever the listing woke is woken by the next one.
             memory.listed = None;
-            return Err(vec![]);
+            let why = "what the backend can do could not be written down; nothing is begun before";
+            let unknown = Verdict::unknown(C::Reachable, Reason::Unknown, why);
+            return Err(vec![unknown]);
         }
-        connection.set_untouched(false);
+        connection.set_untouched(None);
     }
     wake.extend(connection.set_phase(Phase::Ready(Arc::new(ready))));
     if first {

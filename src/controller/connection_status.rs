@@ -42,7 +42,9 @@ pub enum Run<'a> {
 /// went wrong.
 pub fn remember(object: &ScimConnection, connection: &Connection) {
     connection.group_side().forget();
-    connection.set_untouched(is_untouched(object));
+    let made = object.meta().creation_timestamp.as_ref();
+    let made = made.map_or(jiff::Timestamp::MAX, |made| made.0);
+    connection.set_untouched(is_untouched(object).then_some(made));
     let Some(status) = &object.status else {
         return;
     };

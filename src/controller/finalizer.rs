@@ -1,5 +1,6 @@
 //! The finalizer: put on before anything is created at the backend, at creation by an admission policy or
-//! here; taken off when nothing is left to do there. Both by merge patch with the resourceVersion, so that nobody else's finalizer is lost.
+//! here; taken off when nothing is left to do there. Both by merge patch with the resourceVersion, so that
+//! nobody else's finalizer is lost.
 
 use std::fmt::Debug;
 
@@ -107,9 +108,27 @@ pub async fn begin<K: Provisioned>(
     held: &Held,
     object: &K,
 ) -> Result<Ensured, kube::Error> {
-    let ensured = ensure(&held.client, object).await?;
-    if ensured == Ensured::There && !object.is_recorded(context) {
-        K::pasts(context).begin(&object.uid().unwrap_or_default());
+    begin_by(&held.client, K::pasts(context), object).await
+}
+
+/// Whatever status says now is no reason not to remember: it may be taken back, and another create begun, in
+/// the same pass.
+async fn begin_by<K: Declared>(
+    client: &Client,
+    pasts: &Pasts,
+    object: &K,
+) -> Result<Ensured, kube::Error> {
+    let uid = object.uid().unwrap_or_default();
+    let ensured = if is_bound(object) && pasts.was_freed(&uid) {
+        // Either somebody put it back, or the watch has not shown yet that it is off: the API server knows
+        // which, since the patch names the version that was seen.
+        let as_seen = object.finalizers().to_vec();
+        raced(patch_finalizers(client, object, as_seen).await)?
+    } else {
+        ensure(client, object).await?
+    };
+    if ensured == Ensured::There {
+        pasts.begin(&uid);
     }
     Ok(ensured)
 }
@@ -181,6 +200,21 @@ async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, ku
 
 /// Why an object goes whose connection does not exist, when nobody knows whether anything was begun.
 pub const UNRECORDED: &str = "the ScimConnection is gone and no account or group was ever recorded; one that was being created when the operator last ended may have been left";
+
+/// Why an object goes whose connection was never ready, when the object may be older.
+const UNRECORDED_BEFORE: &str = "this ScimConnection was never ready, and no account or group was ever recorded; one that was being created by an earlier ScimConnection of this name may have been left";
+
+/// Why an object goes of which nothing is recorded, whose connection was never ready; `since` says how long the
+/// connection is there, to the second.
+pub fn untouched(object: &impl ResourceExt, since: jiff::Timestamp) -> Word<'static> {
+    let younger = object.creation_timestamp().is_some_and(|t| t.0 > since);
+    if younger {
+        let why = "the connection was never ready, and nothing is created before";
+        Word::done("Released", why)
+    } else {
+        Word::undone(UNRECORDED_BEFORE)
+    }
+}
 
 /// What there is to say when a deleted object is let go.
 #[derive(Clone, Copy, Debug)]
@@ -265,5 +299,85 @@ fn raced(result: Result<(), kube::Error>) -> Result<Ensured, kube::Error> {
         Ok(()) => Ok(Ensured::There),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Ensured::Raced),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server that answers every patch so, and how many it got.
+    fn answering(status: u16, body: serde_json::Value) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |_: http::Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let body = Body::from(body.to_string().into_bytes());
+            let answer = http::Response::builder().status(status).body(body);
+            std::future::ready(answer)
+        });
+        (Client::new(service, "default"), asked)
+    }
+
+    fn bound() -> ScimUser {
+        let user = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+            "metadata": {"name": "ada", "namespace": "default", "uid": "u", "resourceVersion": "1",
+                "finalizers": [FINALIZER]},
+            "spec": {"connectionRef": {"name": "scim"}, "userName": "ada"}});
+        serde_json::from_value(user).unwrap()
+    }
+
+    fn conflict() -> serde_json::Value {
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "changed", "reason": "Conflict", "code": 409})
+    }
+
+    #[tokio::test]
+    async fn what_we_took_off_is_not_believed_to_be_there_because_the_watch_still_shows_it() {
+        let pasts = Pasts::default();
+        pasts.free("u");
+        let (client, asked) = answering(409, conflict());
+        let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+        assert_eq!((begun, asked.load(Ordering::Relaxed)), (Ensured::Raced, 1));
+        assert!(pasts.was_freed("u"), "nothing was begun");
+        // Somebody put it back.
+        let (client, asked) = answering(200, serde_json::to_value(bound()).unwrap());
+        for _ in 0..2 {
+            let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+            assert_eq!(begun, Ensured::There);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "asked once");
+        assert_eq!(pasts.of("u", false), Past::Begun);
+    }
+
+    #[test]
+    fn who_is_no_younger_than_a_connection_that_was_never_ready_is_not_let_go_silently() {
+        let mut user = bound();
+        for (born, undone) in [
+            ("2026-01-01T00:00:00Z", true),
+            ("2026-01-01T00:00:01Z", true),
+            ("2026-01-01T00:00:02Z", false),
+        ] {
+            let since = "2026-01-01T00:00:01Z".parse().unwrap();
+            user.metadata.creation_timestamp = serde_json::from_value(json!(born)).unwrap();
+            assert_eq!(untouched(&user, since).undone, undone, "{born}");
+        }
+        user.metadata.creation_timestamp = None;
+        assert!(untouched(&user, jiff::Timestamp::MIN).undone);
+    }
+
+    #[tokio::test]
+    async fn who_has_it_is_begun_without_a_request() {
+        let pasts = Pasts::default();
+        let (client, asked) = answering(500, json!({}));
+        let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+        assert_eq!((begun, asked.load(Ordering::Relaxed)), (Ensured::There, 0));
+        assert_eq!(pasts.of("u", false), Past::Begun);
     }
 }

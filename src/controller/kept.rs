@@ -10,12 +10,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::reflector::Store;
+use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::ScimUser;
 use crate::controller::finalizer;
+use crate::controller::index::Key;
 use crate::controller::packed::Packed;
 
 type Labels = BTreeMap<String, String>;
@@ -107,6 +110,29 @@ impl KeptUser {
     pub fn labels(&self) -> &Labels {
         &self.labels
     }
+}
+
+/// Packs the user of an event.
+pub fn keep(
+    event: Result<watcher::Event<ScimUser>, watcher::Error>,
+    store: &Store<KeptUser>,
+    sets: &LabelSets,
+) -> Option<Result<watcher::Event<KeptUser>, watcher::Error>> {
+    use watcher::Event;
+    let kept = |user: ScimUser| {
+        let before = store.get(&Key::of(&user).reference());
+        KeptUser::new(user, before.as_deref(), sets)
+            .inspect_err(|error| tracing::error!(%error, "a user could not be kept"))
+            .ok()
+    };
+    Some(Ok(match event {
+        Ok(Event::Init) => Event::Init,
+        Ok(Event::InitDone) => Event::InitDone,
+        Ok(Event::InitApply(user)) => Event::InitApply(kept(user)?),
+        Ok(Event::Apply(user)) => Event::Apply(kept(user)?),
+        Ok(Event::Delete(user)) => Event::Delete(kept(user)?),
+        Err(error) => return Some(Err(error)),
+    }))
 }
 
 /// A hash of what its own pass answers to: who it is, what it is asked for, and whether our finalizer was

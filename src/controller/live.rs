@@ -100,8 +100,8 @@ pub struct Connection {
     /// What the times of the circuit are counted from.
     begun: Instant,
     tripped: AtomicBool,
-    /// No process ever got as far as to write to this backend.
-    untouched: AtomicBool,
+    /// When the connection was made, while no process ever got as far as to write to this backend.
+    untouched: Mutex<Option<jiff::Timestamp>>,
     outcomes: Mutex<HashMap<Key, Outcome>>,
     holders: Mutex<HashMap<String, Key>>,
     group_outcomes: Mutex<HashMap<Key, GroupOutcome>>,
@@ -142,7 +142,7 @@ impl Connection {
             circuit: Mutex::default(),
             begun: Instant::now(),
             tripped: AtomicBool::new(false),
-            untouched: AtomicBool::new(false),
+            untouched: Mutex::default(),
             outcomes: Mutex::default(),
             holders: Mutex::default(),
             group_outcomes: Mutex::default(),
@@ -230,14 +230,16 @@ impl Connection {
         self.pilot.lock().await
     }
 
-    /// Notes whether no process ever got as far as to write to this backend, as the status says.
-    pub fn set_untouched(&self, untouched: bool) {
-        self.untouched.store(untouched, Ordering::Release);
+    /// Notes that no process ever got as far as to write to this backend, as the status says, and since when
+    /// the connection is there; `None` where one may have.
+    pub fn set_untouched(&self, since: Option<jiff::Timestamp>) {
+        *lock(&self.untouched) = since;
     }
 
-    /// Whether that is certain: then nothing can be there because of anybody.
-    pub fn is_untouched(&self) -> bool {
-        self.untouched.load(Ordering::Acquire)
+    /// Since when the connection is there, where nothing was ever written by it. Who is older may have had another
+    /// one of that name.
+    pub fn untouched(&self) -> Option<jiff::Timestamp> {
+        *lock(&self.untouched)
     }
 
     /// Notes that a user waits for the connection to be looked at again.

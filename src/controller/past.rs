@@ -3,8 +3,8 @@
 //! leaves no other trace until the status is written ([decision 3](../../docs/decisions/0003-finalizer-policy.md)).
 //!
 //! One process leads, and another leads only when nothing more can be begun by the last one. So of whatever
-//! came after the first listing this process knows everything; of what was there already, and has the
-//! finalizer, it knows what status says, and else nothing.
+//! came after the first listing this process knows that nothing was begun, or that it began it itself. Of all
+//! else it knows what status says, and else nothing: whoever is not known to have no past may have one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,8 +22,10 @@ pub enum Past {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
-    /// It was there, with the finalizer, when this process began.
+    /// It was there, and could not be read, when this process began: it is not new when it can be.
     Inherited,
+    /// It came while this process led, which has begun nothing for it.
+    New,
     /// This process was about to write for it.
     Begun,
     /// Its finalizer was taken off, since nothing was begun.
@@ -36,8 +38,8 @@ struct State {
     known: HashMap<String, Known>,
 }
 
-/// What is known of the objects of one kind, by uid; of those whose status records something, nothing has to
-/// be.
+/// What is known of the objects of one kind, by uid; of those whose status records something, or that were there
+/// before, nothing has to be.
 #[derive(Debug, Default)]
 pub struct Pasts(Mutex<State>);
 
@@ -46,17 +48,34 @@ impl Pasts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A listing shows an object; `unrecorded` says that it has the finalizer, and no id in its status.
-    pub fn listed(&self, uid: &str, unrecorded: bool) {
+    /// The first listing shows an object that cannot be read.
+    pub fn inherited(&self, uid: &str) {
         let mut state = self.lock();
-        if unrecorded && !state.listed {
+        if !state.listed {
             state.known.insert(uid.to_owned(), Known::Inherited);
+        }
+    }
+
+    /// The watch shows an object that it did not show before.
+    pub fn came(&self, uid: &str) {
+        let mut state = self.lock();
+        if state.listed {
+            state.known.entry(uid.to_owned()).or_insert(Known::New);
         }
     }
 
     /// A listing is whole: whatever comes now is new.
     pub fn all_listed(&self) {
         self.lock().listed = true;
+    }
+
+    /// What another process may have worked on is worked on by this one from now on: of nobody it is known
+    /// any more that nothing was begun.
+    pub fn nobody_is_new(&self) {
+        let mut state = self.lock();
+        state
+            .known
+            .retain(|_, known| !matches!(known, Known::New | Known::Freed));
     }
 
     /// Something is about to be written to a backend on behalf of it.
@@ -81,14 +100,11 @@ impl Pasts {
 
     /// The past of an object; `recorded` says that its status speaks of something at a backend.
     pub fn of(&self, uid: &str, recorded: bool) -> Past {
-        let state = self.lock();
-        match state.known.get(uid) {
+        match self.lock().known.get(uid) {
             _ if recorded => Past::Begun,
             Some(Known::Begun) => Past::Begun,
-            Some(Known::Inherited) => Past::Unknown,
-            Some(Known::Freed) => Past::Nothing,
-            None if state.listed => Past::Nothing,
-            None => Past::Unknown,
+            Some(Known::New | Known::Freed) => Past::Nothing,
+            Some(Known::Inherited) | None => Past::Unknown,
         }
     }
 }
@@ -97,58 +113,74 @@ impl Pasts {
 mod tests {
     use super::*;
 
-    fn after_a_listing(of: &[(&str, bool)]) -> Pasts {
-        let pasts = Pasts::default();
-        of.iter()
-            .for_each(|(uid, unrecorded)| pasts.listed(uid, *unrecorded));
-        pasts.all_listed();
-        pasts
-    }
-
     #[test]
     fn whoever_came_after_the_first_listing_has_no_past() {
-        let pasts = after_a_listing(&[]);
+        let pasts = Pasts::default();
+        pasts.came("there before");
+        pasts.all_listed();
+        pasts.came("new");
         assert_eq!(pasts.of("new", false), Past::Nothing);
         assert_eq!(pasts.of("new", true), Past::Begun, "its status says more");
-        pasts.listed("of a later listing", true);
-        pasts.all_listed();
-        assert_eq!(
-            pasts.of("of a later listing", false),
-            Past::Nothing,
-            "the watch was away, and nobody else led meanwhile"
-        );
+        assert_eq!(pasts.of("there before", false), Past::Unknown);
     }
 
     #[test]
     fn whoever_was_there_before_is_vouched_for_by_nobody() {
         let pasts = Pasts::default();
         assert_eq!(pasts.of("a", false), Past::Unknown, "nothing is listed yet");
-        let pasts = after_a_listing(&[("bound", true), ("unbound", false)]);
-        assert_eq!(pasts.of("bound", false), Past::Unknown);
+        pasts.inherited("unreadable");
+        pasts.all_listed();
         assert_eq!(
-            pasts.of("unbound", false),
-            Past::Nothing,
-            "nothing is begun without the finalizer"
+            pasts.of("a", false),
+            Past::Unknown,
+            "not even if its status is lost"
+        );
+        pasts.came("unreadable");
+        assert_eq!(
+            pasts.of("unreadable", false),
+            Past::Unknown,
+            "it can be read now, and is not new"
         );
     }
 
     #[test]
-    fn what_was_begun_stays_so_until_status_says_it() {
-        let pasts = after_a_listing(&[]);
+    fn what_was_begun_stays_so_whatever_the_watch_shows() {
+        let pasts = Pasts::default();
+        pasts.all_listed();
+        pasts.came("a");
         pasts.begin("a");
+        pasts.came("a");
+        pasts.inherited("a");
         assert_eq!(pasts.of("a", false), Past::Begun);
         pasts.forget("a");
         assert_eq!(pasts.of("a", true), Past::Begun);
+        assert_eq!(pasts.of("a", false), Past::Unknown, "its status was lost");
     }
 
     #[test]
     fn who_was_freed_can_still_begin() {
-        let pasts = after_a_listing(&[]);
+        let pasts = Pasts::default();
+        pasts.all_listed();
+        pasts.came("a");
         pasts.free("a");
         assert!(pasts.was_freed("a"));
         assert_eq!(pasts.of("a", false), Past::Nothing);
         pasts.begin("a");
         assert!(!pasts.was_freed("a"));
         assert_eq!(pasts.of("a", false), Past::Begun);
+    }
+
+    #[test]
+    fn whoever_came_while_another_worked_on_it_may_have_a_past() {
+        let pasts = Pasts::default();
+        pasts.all_listed();
+        pasts.came("a");
+        pasts.came("b");
+        pasts.begin("b");
+        pasts.nobody_is_new();
+        pasts.came("c");
+        assert_eq!(pasts.of("a", false), Past::Unknown);
+        assert_eq!(pasts.of("b", false), Past::Begun, "by this same process");
+        assert_eq!(pasts.of("c", false), Past::Nothing);
     }
 }

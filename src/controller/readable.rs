@@ -167,10 +167,9 @@ fn read<K: Parts + Send + Sync + 'static>(
 /// Notes that somebody may have begun something for an object before: it may be readable again one day.
 fn inherited<K: Declared>(context: &Context, lean: &Lean<K>) {
     let uid = lean.uid().unwrap_or_default();
-    let bound = finalizer::is_bound(lean);
     match &*K::kind(&()) {
-        "ScimUser" => context.user_pasts.listed(&uid, bound),
-        "ScimGroup" => context.group_pasts.listed(&uid, bound),
+        "ScimUser" => context.user_pasts.inherited(&uid),
+        "ScimGroup" => context.group_pasts.inherited(&uid),
         _ => {}
     }
 }

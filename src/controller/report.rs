@@ -251,10 +251,10 @@ pub async fn write(
     let recorded = next.id.is_some();
     let statuses = &pass.context.user_statuses;
     let wrote = statuses.write(&pass.held.client, pass.user, next).await?;
+    if recorded && wrote != Wrote::Gone {
+        pass.context.user_pasts.forget(&pass.uid);
+    }
     if wrote == Wrote::Written {
-        if recorded {
-            pass.context.user_pasts.forget(&pass.uid);
-        }
         let object = pass.user.object_ref(&());
         let before = &pass.before.conditions;
         pass.held.events.tell(object, before, &now, event);

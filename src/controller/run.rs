@@ -10,9 +10,9 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::Predicate;
 use kube::runtime::controller::Config;
-use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::{Context, MemberChange, Options, Stores, Wakers};
@@ -20,7 +20,7 @@ use crate::controller::events::Events;
 use crate::controller::finalizer::Provisioned;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
-use crate::controller::kept::{KeptUser, LabelSets};
+use crate::controller::kept::{KeptUser, LabelSets, keep};
 use crate::controller::relist::Kind;
 use crate::controller::waking::{Begun, wake_in_lots};
 use crate::controller::{connection, finalizer, group, guard, readable, scope, spread, user};
@@ -267,29 +267,6 @@ where
     move |key| store.get(&key.reference()).map(Arc::unwrap_or_clone)
 }
 
-/// Packs the user of an event.
-fn keep(
-    event: Result<watcher::Event<ScimUser>, watcher::Error>,
-    store: &reflector::Store<KeptUser>,
-    sets: &LabelSets,
-) -> Option<Result<watcher::Event<KeptUser>, watcher::Error>> {
-    use watcher::Event;
-    let kept = |user: ScimUser| {
-        let before = store.get(&Key::of(&user).reference());
-        KeptUser::new(user, before.as_deref(), sets)
-            .inspect_err(|error| tracing::error!(%error, "a user could not be kept"))
-            .ok()
-    };
-    Some(Ok(match event {
-        Ok(Event::Init) => Event::Init,
-        Ok(Event::InitDone) => Event::InitDone,
-        Ok(Event::InitApply(user)) => Event::InitApply(kept(user)?),
-        Ok(Event::Apply(user)) => Event::Apply(kept(user)?),
-        Ok(Event::Delete(user)) => Event::Delete(kept(user)?),
-        Err(error) => return Some(Err(error)),
-    }))
-}
-
 /// Our finalizer was taken off by somebody else: it has to be put on again. That we put it on
 /// ourselves is no news.
 fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
@@ -300,10 +277,17 @@ fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
     Some(u64::from(known && !finalizer::is_bound(group)))
 }
 
-/// Notes of an object that a listing shows that somebody may have begun something for it before.
-fn inherited<K: Provisioned>(context: &Context, object: &K) {
-    let unrecorded = finalizer::is_bound(object) && !object.is_recorded(context);
-    K::pasts(context).listed(&object.uid().unwrap_or_default(), unrecorded);
+/// Notes of an object that it is new: what the watch knew before, `store` still has.
+fn met<K, B>(context: &Context, store: &Store<B>, object: &K)
+where
+    K: Provisioned,
+    B: Resource<DynamicType = ()> + Clone,
+{
+    let before = store.get(&Key::of(object).reference());
+    let uid = &object.meta().uid;
+    if before.is_none_or(|before| before.meta().uid != *uid) {
+        K::pasts(context).came(uid.as_deref().unwrap_or_default());
+    }
 }
 
 fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Error>) {
@@ -324,10 +308,11 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             woken
         }
         Ok(Event::InitApply(user)) => {
-            inherited(context, user);
+            met(context, &context.users, user);
             context.index(|index| index.apply(user))
         }
         Ok(Event::Apply(user)) => {
+            met(context, &context.users, user);
             followed_by_groups(context, user);
             context.index(|index| index.apply(user))
         }
@@ -384,11 +369,10 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
             context.recount_all();
             context.wake_groups(context.groups_index(|index| index.all()));
         }
-        Ok(Event::InitApply(group)) => {
-            inherited(context, group);
+        Ok(Event::Apply(group) | Event::InitApply(group)) => {
+            met(context, &context.groups, group);
             context.groups_index(|index| index.apply(group));
         }
-        Ok(Event::Apply(group)) => context.groups_index(|index| index.apply(group)),
         Ok(Event::Delete(group)) => {
             let key = Key::of(group);
             if let Some(connection) = context.connection(&connection_of(group)) {

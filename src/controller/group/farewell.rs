@@ -114,9 +114,8 @@ async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<W
         let gone = !unreadable.contains::<ScimConnection>(&pass.connection_key);
         return gone.then(|| Word::undone(finalizer::UNRECORDED));
     };
-    if connection.is_untouched() {
-        let why = "the connection was never ready, and nothing is created before";
-        return Some(Word::done("Released", why));
+    if let Some(since) = connection.untouched() {
+        return Some(finalizer::untouched(pass.group, since));
     }
     let Phase::Ready(ready) = connection.phase_for_group(&pass.key) else {
         return None;

@@ -188,10 +188,10 @@ pub async fn write(
     let recorded = next.id.is_some();
     let statuses = &pass.context.group_statuses;
     let wrote = statuses.write(&pass.held.client, pass.group, next).await?;
+    if recorded && wrote != Wrote::Gone {
+        pass.context.group_pasts.forget(&pass.uid);
+    }
     if wrote == Wrote::Written {
-        if recorded {
-            pass.context.group_pasts.forget(&pass.uid);
-        }
         let object = pass.group.object_ref(&());
         let before = &pass.before.conditions;
         pass.held.events.tell(object, before, &now, event);
