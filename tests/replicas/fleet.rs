@@ -318,6 +318,16 @@ impl Fleet {
         writers
     }
 
+    /// No connection was written to by turns: by whoever had it first, by another, and perhaps by the first
+    /// again, who need not have found anything left to do.
+    pub fn none_went_to_and_fro(&self) -> Result<()> {
+        for connection in 0..self.connections {
+            let writers = self.writers(&format!("c{connection}"));
+            ensure!(writers.len() <= 3, "c{connection}: {writers:?}");
+        }
+        Ok(())
+    }
+
     /// Every account was asked for once, and nothing was sent to any of them again.
     pub fn each_written_once(&self, users: usize) -> Result<()> {
         let mut posts: BTreeMap<String, usize> = BTreeMap::new();
