@@ -319,11 +319,14 @@ impl Fleet {
     }
 
     /// No connection was written to by turns: by whoever had it first, by another, and perhaps by the first
-    /// again, who need not have found anything left to do.
-    pub fn none_went_to_and_fro(&self) -> Result<()> {
-        for connection in 0..self.connections {
-            let writers = self.writers(&format!("c{connection}"));
-            ensure!(writers.len() <= 3, "c{connection}: {writers:?}");
+    /// again; and last by whoever has it now.
+    pub async fn none_went_to_and_fro(&self) -> Result<()> {
+        for (connection, owner) in self.owners().await? {
+            let writers = self.writers(&connection);
+            ensure!(
+                writers.len() <= 3 && writers.last() == Some(&owner),
+                "{connection}: {writers:?}, held by {owner}"
+            );
         }
         Ok(())
     }
