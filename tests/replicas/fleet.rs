@@ -318,6 +318,19 @@ impl Fleet {
         writers
     }
 
+    /// No connection was written to by turns: by whoever had it first, by another, and perhaps by the first
+    /// again; and last by whoever has it now.
+    pub async fn none_went_to_and_fro(&self) -> Result<()> {
+        for (connection, owner) in self.owners().await? {
+            let writers = self.writers(&connection);
+            ensure!(
+                writers.len() <= 3 && writers.last() == Some(&owner),
+                "{connection}: {writers:?}, held by {owner}"
+            );
+        }
+        Ok(())
+    }
+
     /// Every account was asked for once, and nothing was sent to any of them again.
     pub fn each_written_once(&self, users: usize) -> Result<()> {
         let mut posts: BTreeMap<String, usize> = BTreeMap::new();
