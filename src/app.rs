@@ -19,6 +19,9 @@ use crate::leadership::Terms;
 /// How long the first answer of the API server may take before it is asked again, and the pause before.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// What is logged where `RUST_LOG` says nothing. The spans of kube's controllers say nothing that our own lines
+/// do not, and would be entered some thousand times a second.
+const USUAL_LOGS: &str = "info,kube_runtime=warn";
 /// Where Kubernetes tells a pod its namespace.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -163,7 +166,7 @@ enum LogFormat {
 /// the lease by which it led: it has stopped, and wants to be started anew.
 pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let Command::Run(arguments) = arguments.command;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL_LOGS));
     let logs = tracing_subscriber::fmt().with_env_filter(filter);
     match arguments.log_format {
         LogFormat::Json => logs.json().init(),

@@ -1,12 +1,13 @@
 //! What the controller knows across ScimUsers: who claims which userName, who waits for whose id,
 //! who belongs to which connection. Fed by the watch, so that it is whole before the first reconcile.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::{Resource, ResourceExt};
 
 use crate::api::ScimUser;
+use crate::domain::few::Few;
 use crate::domain::names::fold_name;
 
 /// Namespace and name of an object of a kind that the context tells.
@@ -74,10 +75,10 @@ struct Facts {
 #[derive(Debug, Default)]
 pub struct Index {
     facts: HashMap<Key, Facts>,
-    claims: HashMap<(Key, String), BTreeSet<Rank>>,
+    claims: HashMap<(Key, String), Few<Rank>>,
     reports: HashMap<Key, HashSet<Key>>,
     members: HashMap<Key, HashSet<Key>>,
-    recorders: HashMap<String, HashSet<Key>>,
+    recorders: HashMap<String, Few<Key>>,
     listed: Option<HashSet<Key>>,
 }
 
@@ -211,7 +212,7 @@ impl Index {
     /// The users that claim `user_name` at a connection.
     pub fn claimants(&self, connection: &Key, user_name: &str) -> Vec<Key> {
         let claim = self.claims.get(&(connection.clone(), fold_name(user_name)));
-        let ranks = claim.into_iter().flatten();
+        let ranks = claim.into_iter().flat_map(Few::iter);
         ranks.map(|(_, key)| key.clone()).collect()
     }
 
@@ -252,7 +253,7 @@ impl Index {
 
     /// The users whose status records an id, of whichever backend.
     pub fn recorders_of(&self, id: &str) -> Vec<Key> {
-        let keys = self.recorders.get(id).into_iter().flatten();
+        let keys = self.recorders.get(id).into_iter().flat_map(Few::iter);
         keys.cloned().collect()
     }
 

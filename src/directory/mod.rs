@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::domain::few::Few;
 use crate::domain::group::ObservedGroup;
 use crate::domain::names::{creating_hash, fold_name};
 use crate::domain::observed::Observed;
@@ -43,8 +44,8 @@ struct Entry<T> {
 #[derive(Debug)]
 pub struct Directory<T> {
     entries: HashMap<String, Entry<T>>,
-    by_external_id: HashMap<String, BTreeSet<String>>,
-    by_name: HashMap<String, BTreeSet<String>>,
+    by_external_id: HashMap<String, Few<String>>,
+    by_name: HashMap<String, Few<String>>,
     removed: HashMap<String, u64>,
     echoed: BTreeSet<String>,
     external_id: ExternalIdEcho,
@@ -247,10 +248,10 @@ impl<T: Sighting> Directory<T> {
         }
     }
 
-    fn all(&self, ids: Option<&BTreeSet<String>>) -> Vec<T> {
+    fn all(&self, ids: Option<&Few<String>>) -> Vec<T> {
         let entries = ids
             .into_iter()
-            .flatten()
+            .flat_map(Few::iter)
             .filter_map(|id| self.entries.get(id));
         entries
             .filter(|e| !e.doubtful)
@@ -285,10 +286,10 @@ impl<T: Sighting> Directory<T> {
             return;
         };
         if let Some(mark) = entry.sighting.external_id() {
-            unlink(&mut self.by_external_id, mark, id);
+            unlink(&mut self.by_external_id, mark, &id.to_owned());
         }
         if let Some(name) = entry.sighting.name() {
-            unlink(&mut self.by_name, &fold_name(name), id);
+            unlink(&mut self.by_name, &fold_name(name), &id.to_owned());
         }
     }
 }
@@ -306,7 +307,7 @@ impl Groups {
     }
 }
 
-fn unlink(index: &mut HashMap<String, BTreeSet<String>>, key: &str, id: &str) {
+fn unlink(index: &mut HashMap<String, Few<String>>, key: &str, id: &String) {
     if let Some(ids) = index.get_mut(key) {
         ids.remove(id);
         if ids.is_empty() {

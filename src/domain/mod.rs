@@ -7,6 +7,7 @@ pub mod circuit;
 pub mod conditions;
 pub mod declared;
 pub mod diff;
+pub mod few;
 pub mod group;
 pub mod guard;
 pub mod identity;

@@ -40,7 +40,9 @@ pub async fn restart_and_memory(rig: &Rig, namespace: &str, sizes: &Sizes) -> Re
     let took = begun.elapsed().as_secs_f64();
     tokio::time::sleep(QUIET).await;
     let requests = Requests::now(&rig.client).await?;
-    let writes = requests.writes_since(&counted, "scim");
+    let writes = requests.writes_since(&counted, "scimusers")
+        + requests.writes_since(&counted, "scimgroups");
+    let of_the_connection = requests.writes_since(&counted, "scimconnections");
     let counts = backend.request_counts();
     let posts = counts.by_endpoint.iter();
     let posts: u64 = posts
@@ -58,7 +60,9 @@ pub async fn restart_and_memory(rig: &Rig, namespace: &str, sizes: &Sizes) -> Re
             "writes",
             writes + posts == 0,
         )
-        .noting("of all our kinds, and at the backend"),
+        .noting(format!(
+            "of users and groups, and at the backend; {of_the_connection} of the connection, whose lastFullSync is another"
+        )),
         Row::bound(
             &format!("restart, {many} in step: steady after"),
             "≤ 10 s",
