@@ -401,6 +401,8 @@ async fn a_dry_run_keeps_nobody() -> Result<()> {
     scene.policy_is(true).await?;
     let url = scene.proxy.url();
     scene.rig.connect(&url, json!({"mode": "DryRun"})).await?;
+    // Only of whom it has not found there does the operator know that nothing was begun.
+    scene.rig.connection_is("Ready", "True", "DryRun").await?;
     scene.declare_bound("ada", ada()).await?;
     scene.rig.user_is("ada", "Ready", "False", "DryRun").await?;
     scene.is_free("ada").await?;
