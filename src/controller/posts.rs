@@ -74,7 +74,7 @@ impl Context {
     }
 
     /// The users and groups of a share.
-    fn everyone_in(&self, share: &Share) -> Woken {
+    pub fn everyone_in(&self, share: &Share) -> Woken {
         match share {
             Share::Connection(key) => self.everyone_of(key),
             Share::Nobodys => {

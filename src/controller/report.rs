@@ -136,7 +136,7 @@ fn expired(spec: &ScimUserSpec) -> bool {
         .is_some_and(|until| until <= jiff::Timestamp::now())
 }
 
-fn was_archived(pass: &Pass<'_>) -> bool {
+pub(super) fn was_archived(pass: &Pass<'_>) -> bool {
     pass.before
         .conditions
         .iter()

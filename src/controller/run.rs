@@ -277,12 +277,16 @@ fn group_lost_our_finalizer(group: &ScimGroup) -> Option<u64> {
     Some(u64::from(known && !finalizer::is_bound(group)))
 }
 
-/// Notes of an object that it is new: what the watch knew before, `store` still has.
-fn met<K, B>(context: &Context, store: &Store<B>, object: &K)
+/// Notes of an object that it is new: what the watch knew before, `store` still has. Not where another replica
+/// may have begun something for it already.
+fn met<K, B>(context: &Context, store: &Store<B>, object: &K, connection: &Key)
 where
     K: Provisioned,
     B: Resource<DynamicType = ()> + Clone,
 {
+    if context.options.seat.is_some() && context.connection(connection).is_none() {
+        return;
+    }
     let before = store.get(&Key::of(object).reference());
     let uid = &object.meta().uid;
     if before.is_none_or(|before| before.meta().uid != *uid) {
@@ -308,11 +312,11 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             woken
         }
         Ok(Event::InitApply(user)) => {
-            met(context, &context.users, user);
+            met(context, &context.users, user, &Key::connection_of(user));
             context.index(|index| index.apply(user))
         }
         Ok(Event::Apply(user)) => {
-            met(context, &context.users, user);
+            met(context, &context.users, user, &Key::connection_of(user));
             followed_by_groups(context, user);
             context.index(|index| index.apply(user))
         }
@@ -370,7 +374,7 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
             context.wake_groups(context.groups_index(|index| index.all()));
         }
         Ok(Event::Apply(group) | Event::InitApply(group)) => {
-            met(context, &context.groups, group);
+            met(context, &context.groups, group, &connection_of(group));
             context.groups_index(|index| index.apply(group));
         }
         Ok(Event::Delete(group)) => {
@@ -421,7 +425,6 @@ async fn namespaces(
         .default_backoff()
         .modify(|n| n.managed_fields_mut().clear())
         .reflect(writer)
-        .inspect(listed_whole(&context, Kind::Connections))
         .inspect(|event| match event {
             // A pass may have run on what the store had before this listing was whole.
             Ok(watcher::Event::InitDone) => {

@@ -12,6 +12,8 @@ use crate::scim::Lane;
 const MOST: usize = 200;
 /// So many of them at most are taken by what drifted.
 const MOST_DRIFT: usize = 150;
+/// And so many by what is new, so that an import of hours does not keep everybody else from a look.
+const MOST_FRESH: usize = 180;
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,7 +29,7 @@ impl State {
     fn room(&self, lane: Lane) -> usize {
         let all = MOST - self.taken;
         match lane {
-            Lane::Fresh => all,
+            Lane::Fresh => all.min(MOST_FRESH.saturating_sub(self.taken - self.drift_taken)),
             Lane::Drift => all.min(MOST_DRIFT.saturating_sub(self.drift_taken)),
         }
     }
@@ -101,9 +103,11 @@ impl<W: Fn(Key)> Drop for Slot<'_, W> {
             let mut state = self.slots.lock();
             state.taken -= 1;
             state.drift_taken -= usize::from(self.lane == Lane::Drift);
+            let all = MOST - state.taken;
             let room = state.room(Lane::Fresh);
             state.leave_line(Lane::Fresh, room, &mut next);
-            let room = room.min(next.len() + state.room(Lane::Drift));
+            let room = state.room(Lane::Drift).min(all - next.len());
+            let room = next.len() + room;
             state.leave_line(Lane::Drift, room, &mut next);
         }
         next.into_iter().for_each(&self.wake);
@@ -125,7 +129,7 @@ mod tests {
                 woken.borrow_mut().push(key.name)
             })
         };
-        let mut held: Vec<_> = (0..MOST).map(|n| take(&n.to_string())).collect();
+        let mut held: Vec<_> = (0..MOST_FRESH).map(|n| take(&n.to_string())).collect();
         assert!(held.iter().all(Option::is_some));
         assert!(take("first").is_none() && take("second").is_none());
         assert!(
@@ -177,6 +181,17 @@ mod tests {
         assert_eq!(woken.borrow().len(), 3, "and once only");
         assert_eq!(woken.borrow()[2], "old");
         drop((drift, fresh, new, edited));
+    }
+
+    #[test]
+    fn an_import_leaves_slots_for_who_is_in_step() {
+        let slots = Slots::default();
+        let key = |name: usize| Key::new("ns", name.to_string());
+        let fresh: Vec<_> = (0..1000)
+            .map(|n| slots.take(&key(n), Lane::Fresh, |_| {}))
+            .collect();
+        assert_eq!(fresh.iter().flatten().count(), MOST_FRESH);
+        assert!(slots.take(&key(5000), Lane::Drift, |_| {}).is_some());
     }
 
     #[test]

@@ -67,7 +67,17 @@ pub async fn spread(
     seat: &Seat,
     stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
 ) {
-    let membership = membership(seat, stop.clone());
+    let membership = async {
+        // Who cannot see the connections takes none, and must not be counted as one who does.
+        while !context.connections_are_listed() {
+            tokio::select! {
+                biased;
+                () = stop.clone() => return,
+                () = sleep(seat.candidacy.terms.look_every()) => {}
+            }
+        }
+        membership(seat, stop.clone()).await;
+    };
     let mut desk = Desk::new(context.clone(), seat.clone());
     let work = async {
         let look_every = seat.candidacy.terms.look_every();
@@ -369,6 +379,8 @@ impl Reign {
         context.leave(share);
         drained.wait().await;
         context.forget_statuses(share);
+        // Where their connection is gone they are nobody's now, and that may be this same replica.
+        context.wake(context.everyone_in(share));
         tracing::info!(share = %share, "given up");
     }
 }

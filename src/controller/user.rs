@@ -420,7 +420,9 @@ impl Pass<'_> {
         let done = generation.is_some() && self.before.synced_generation == generation;
         let asked = connection::requested(self.user);
         let asked = asked.is_some() && asked != self.before.last_handled_reconcile_at;
-        if done && !asked && self.user.metadata.deletion_timestamp.is_none() {
+        // Whoever has to go and has not gone is never put off, whatever the spec said before.
+        let leaves = report::leaves(self) && !report::was_archived(self);
+        if done && !asked && !leaves && self.user.metadata.deletion_timestamp.is_none() {
             Lane::Drift
         } else {
             Lane::Fresh

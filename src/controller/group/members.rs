@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use kube::ResourceExt;
 use kube::core::SelectorExt;
 
 use crate::api::ScimUser;
@@ -12,6 +11,7 @@ use crate::controller::finalizer;
 use crate::controller::group::Pass;
 use crate::controller::group::index::{named, selector};
 use crate::controller::index::Key;
+use crate::controller::kept::KeptUser;
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::scope;
 use crate::domain::group::{Member, MemberPhase, MemberState};
@@ -29,30 +29,32 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
     let mut seen = HashSet::new();
     let mut members = Vec::new();
     let mut on_their_way = false;
-    let mut add = |key: Key, user: Option<&ScimUser>| {
+    let mut add = |key: Key, kept: Option<&KeptUser>| {
         if !seen.insert(key.clone()) {
             return;
         }
         let outcome = connection.outcome_of(&key);
-        let member = member(pass, &key, user, outcome.as_ref());
+        // Only of whom nothing is known yet the status speaks; the others need not be opened.
+        let unseen = kept.filter(|_| outcome.is_none());
+        let user = unseen.and_then(KeptUser::open);
+        let member = member(pass, &key, kept.is_some(), user.as_ref(), outcome.as_ref());
         // A user that fails and is tried again by itself, or was not looked at yet.
-        on_their_way |= user.is_some()
+        on_their_way |= kept.is_some()
             && member.state.id.is_none()
             && outcome.is_none_or(|o| o.state == State::Failing && !o.retry_on_listing);
         members.push(member);
     };
     let context = pass.context;
     for key in named(pass.group) {
-        let user = context.user(&key);
-        let user = user.filter(|user| belongs(pass, connection, user));
+        let user = context.kept(&key);
+        let user = user.filter(|user| belongs(pass, connection, &key, user));
         add(key, user.as_deref());
     }
     if let Some(selector) = selector(pass.group) {
         for key in context.index(|index| index.members_of(&connection.key)) {
             let kept = context.kept(&key);
             let chosen = kept.filter(|user| selector.matches(user.labels()));
-            let user = chosen.and_then(|user| user.open());
-            if let Some(user) = user.filter(|user| belongs(pass, connection, user)) {
+            if let Some(user) = chosen.filter(|user| belongs(pass, connection, &key, user)) {
                 add(key, Some(&user));
             }
         }
@@ -86,15 +88,21 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
 
 /// Whether a user is one of this connection's, let in by it, and not gone. Whoever is deleted stays a
 /// member until that is carried out: the guard may hold it, and it may be a mistake that is put right.
-fn belongs(pass: &Pass<'_>, connection: &Connection, user: &ScimUser) -> bool {
-    (user.metadata.deletion_timestamp.is_none() || finalizer::owes(pass.context, user))
-        && Key::connection_of(user) == connection.key
-        && pass.lets_in(&user.namespace().unwrap_or_default())
+fn belongs(pass: &Pass<'_>, connection: &Connection, key: &Key, user: &KeptUser) -> bool {
+    let context = pass.context;
+    let is_held = || {
+        let user = user.open().filter(|_| user.is_bound);
+        user.is_some_and(|user| finalizer::owes(context, &user))
+    };
+    context.index(|index| index.is_member_of(key, &connection.key))
+        && pass.lets_in(&key.namespace)
+        && (!user.is_going || is_held())
 }
 
 fn member(
     pass: &Pass<'_>,
     key: &Key,
+    is_there: bool,
     user: Option<&ScimUser>,
     outcome: Option<&Outcome>,
 ) -> Member {
@@ -120,14 +128,14 @@ fn member(
         Some(outcome) => outcome.state == State::Invalid,
         None => condition(C::Valid, "False"),
     };
-    let phase = match user {
-        None => MemberPhase::NotFound,
-        Some(_) if invalid => MemberPhase::Invalid,
-        Some(_) if id.is_some() => MemberPhase::Settled,
-        Some(_) => MemberPhase::Pending,
+    let phase = match is_there {
+        false => MemberPhase::NotFound,
+        true if invalid => MemberPhase::Invalid,
+        true if id.is_some() => MemberPhase::Settled,
+        true => MemberPhase::Pending,
     };
     let state = MemberState {
-        id: id.filter(|_| user.is_some()),
+        id: id.filter(|_| is_there),
         phase,
         archived: outcome.map_or_else(|| condition(C::Archived, "True"), |o| o.archived),
     };

@@ -72,7 +72,9 @@ pub(super) struct Pace {
     until: Option<Instant>,
     /// When the last refusal came that was news.
     refused_at: Option<Instant>,
-    /// Since when requests have gone without a pause.
+    /// When a request was last let through, or asked for.
+    taken: Option<Instant>,
+    /// Since when requests have gone without a pause, and without an idle while.
     since: Option<Instant>,
     accepted_since: u64,
     accepted: VecDeque<Instant>,
@@ -87,6 +89,7 @@ impl Pace {
             most: f64::from(most),
             until: None,
             refused_at: None,
+            taken: None,
             since: None,
             accepted_since: 0,
             accepted: VecDeque::new(),
@@ -106,6 +109,13 @@ impl Pace {
     /// Takes one request of the learned rate: `Err` says when to ask again.
     pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
         self.grow(now);
+        // What was accepted before an idle while says nothing of what is refused after it.
+        let idle = WINDOW.max(Duration::from_secs_f64(2.0 / self.rate()));
+        if self.taken.is_some_and(|taken| now - taken > idle) {
+            self.since = None;
+            self.accepted_since = 0;
+        }
+        self.taken = Some(now);
         self.since.get_or_insert(now);
         let Some(learned) = &mut self.learned else {
             return Ok(());
@@ -163,25 +173,23 @@ impl Pace {
         self.forget_before(now);
         let in_force = self.rate();
         let lately = self.accepted.len() as f64;
-        // Little was sent: others may use the same quota, or the server has trouble of its own. That is no
-        // word on what it allows, unless it is said again and again.
-        let slowly = self.since.is_some_and(|since| {
+        let window = self.since.map_or(Duration::ZERO, |since| now - since);
+        let slowly = {
             let count = self.accepted_since as f64;
-            count >= ENOUGH && count >= (now - since).as_secs_f64() * in_force / 2.0
-        });
-        let pushed = lately >= ENOUGH || slowly;
-        let estimate = if pushed {
-            let window = self.since.map_or(Duration::ZERO, |since| now - since) + pause;
-            let longer = self.accepted_since as f64 / window.as_secs_f64().max(1.0);
-            if pause > WINDOW * 3 / 2 {
-                lately.min(longer)
-            } else {
-                lately
+            count >= ENOUGH && count >= window.as_secs_f64() * in_force / 2.0
+        };
+        let longer = self.accepted_since as f64 / (window + pause).as_secs_f64().max(1.0);
+        let estimate = if lately < ENOUGH {
+            // Little was sent: others may use the same quota, or the server has trouble of its own. That is
+            // no word on what it allows.
+            if !slowly {
+                return;
             }
-        } else if self.in_a_row > 1 {
-            in_force / 2.0
+            longer
+        } else if pause > WINDOW * 3 / 2 {
+            lately.min(longer)
         } else {
-            return;
+            lately
         };
         let (estimate, hold) = match &self.learned {
             Some(known) if in_force <= known.estimate * NEAR => (

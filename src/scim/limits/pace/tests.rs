@@ -113,9 +113,15 @@ async fn one_refusal_when_little_was_sent_teaches_no_rate() {
     pace.refused(now, now, Some(Duration::from_secs(2)), Why::TooMany);
     assert_eq!(pace.rate(), 100.0);
     assert_eq!(pace.paused_until(now), Some(now + Duration::from_secs(2)));
-    now += Duration::from_secs(2);
-    pace.refused(now, now, None, Why::TooMany);
-    assert!(pace.rate() < 60.0, "again and again is a word");
+    for _ in 0..10 {
+        now += Duration::from_secs(60);
+        pace.refused(now, now, None, Why::TooMany);
+    }
+    assert_eq!(
+        pace.rate(),
+        100.0,
+        "an outage of 429s is no word on the rate either"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,4 +135,23 @@ async fn a_server_that_is_down_for_a_while_teaches_no_rate() {
     pace.refused(now, now, Some(Duration::from_secs(7)), Why::Unavailable);
     assert_eq!(pace.rate(), 100.0);
     assert_eq!(pace.paused_until(now), Some(now + Duration::from_secs(7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_while_is_no_part_of_what_was_too_much() {
+    let mut pace = Pace::new(10);
+    let mut now = Instant::now();
+    for _ in 0..200 {
+        pace.take(now).unwrap();
+        pace.answered(now);
+        now += Duration::from_secs(100);
+    }
+    for _ in 0..50 {
+        pace.take(now).unwrap();
+        pace.answered(now);
+        now += Duration::from_millis(100);
+    }
+    pace.refused(now, now, Some(Duration::from_secs(5)), Why::TooMany);
+    // Fifty within five seconds, and five of waiting.
+    assert!((4.0..6.0).contains(&pace.rate()), "{}", pace.rate());
 }
