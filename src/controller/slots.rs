@@ -9,11 +9,11 @@ use crate::controller::index::Key;
 use crate::scim::Lane;
 
 /// More than any backend is asked at once, and few enough that hundreds of connections fit into memory.
-const MOST: usize = 200;
+const MOST: usize = 220;
 /// So many of them at most are taken by what drifted.
 const MOST_DRIFT: usize = 150;
 /// And so many by what is new, so that an import of hours does not keep everybody else from a look.
-const MOST_FRESH: usize = 180;
+const MOST_FRESH: usize = 200;
 
 #[derive(Debug, Default)]
 struct State {

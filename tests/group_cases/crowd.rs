@@ -109,8 +109,10 @@ async fn five_hundred_more_are_five_patches_and_one_fewer_is_one() -> Result<()>
         .await?;
     counted(&scene, 5999).await?;
     let pieces = pieces(&scene, mark);
+    // Each pass adds whom a quarter of a second brought, or five seconds: how many there are is a matter of how
+    // fast the machine is, that they are few is not.
     ensure!(
-        pieces.len() <= 12,
+        pieces.len() <= 25,
         "500 who were provisioned meanwhile took {pieces:?}"
     );
     Ok(())
