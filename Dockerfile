@@ -5,10 +5,13 @@
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 # Set by the builder; keeps the caches of the platforms apart.
 ARG TARGETPLATFORM
+ARG TARGETARCH
 WORKDIR /src
 COPY . .
+# The allocator has to know the largest pages of a kernel that it may meet: 64 KiB on arm64.
 RUN --mount=type=cache,id=scim-operator-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=scim-operator-target-${TARGETPLATFORM},target=/src/target,sharing=locked \
+    JEMALLOC_SYS_WITH_LG_PAGE=$([ "$TARGETARCH" = arm64 ] && echo 16 || echo 12) \
     cargo build --release --locked --bin scim-operator \
     && cp target/release/scim-operator /scim-operator
 
