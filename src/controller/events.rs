@@ -16,6 +16,9 @@ use crate::scim::Fence;
 const BURST: f64 = 25.0;
 const PER_SECOND: f64 = 5.0;
 const QUEUE: usize = 1024;
+/// How long the API server may take for one, and how often a warning is tried.
+const PATIENCE: Duration = Duration::from_secs(5);
+const TRIES: u32 = 3;
 
 /// What a pass has to say.
 #[derive(Clone, Debug)]
@@ -94,10 +97,24 @@ impl Events {
                     }
                     ration -= 1.0;
                 }
-                let publish = fence.while_open(recorder.publish(&event, &object));
-                let publish = tokio::time::timeout(Duration::from_secs(5), publish).await;
-                if !matches!(publish, Ok(Some(Ok(_)))) {
-                    tracing::debug!("an event could not be published");
+                // A warning may be the only word on what was left undone: it is not lost to one slow answer.
+                let tries = if event.type_ == EventType::Normal {
+                    1
+                } else {
+                    TRIES
+                };
+                for _ in 0..tries {
+                    let publish = fence.while_open(recorder.publish(&event, &object));
+                    match tokio::time::timeout(PATIENCE, publish).await {
+                        Ok(Some(Ok(_)) | None) => break,
+                        Ok(Some(Err(kube::Error::Api(status)))) if status.code < 500 => {
+                            tracing::debug!(code = status.code, "an event was refused");
+                            break;
+                        }
+                        Ok(Some(Err(_))) | Err(_) => {
+                            tracing::debug!("an event could not be published");
+                        }
+                    }
                 }
             }
         });
