@@ -223,6 +223,11 @@ impl Index {
             .collect()
     }
 
+    /// The connection that a user names.
+    pub fn connection_of(&self, key: &Key) -> Option<Key> {
+        self.facts.get(key).map(|facts| facts.connection.clone())
+    }
+
     /// Whether a user is one of a connection's.
     pub fn is_member_of(&self, key: &Key, connection: &Key) -> bool {
         let facts = self.facts.get(key);

@@ -43,12 +43,17 @@ pub async fn listing(
     })
     .await;
     let listing = result.map_err(|error| trouble(&error))?;
+    let recorded = if listing.complete {
+        loss::recorded(context, connection, spec).await
+    } else {
+        Vec::new()
+    };
     let (difference, missing) = {
         let mut directory = connection.directory();
         let difference = directory.finish_listing(mark, accounts, listing.complete);
         // Under the same lock: whoever looks now sees both what is missing and what that means.
         let missing = if listing.complete {
-            loss::judge(context, connection, &directory, spec)
+            loss::judge(context, connection, &directory, recorded, spec)
         } else {
             Vec::new()
         };

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use crate::api::connection::{MissingAccounts, ScimConnectionSpec};
 use crate::controller::context::Context;
 use crate::controller::guard;
+use crate::controller::index::Key;
 use crate::controller::live::Connection;
 use crate::directory::{Known, Users};
 use crate::domain::loss::{Count, Lost};
@@ -15,15 +16,71 @@ use crate::scim::{Client, ResourceKind};
 /// So many accounts that a listing lacks are asked for by id, since some backends do not list everybody.
 const SAMPLE: usize = 3;
 
-/// Judges what the listing that has just ended lacks, while nobody else can look at the directory yet.
-/// Returns some of the ids that it lacks.
+/// So many users are opened before others have their turn.
+const AT_A_TIME: usize = 200;
+
+/// Somebody with an account, as far as its status says.
+pub struct Recorded {
+    key: Key,
+    uid: String,
+    id: String,
+    /// At this same endpoint.
+    same: bool,
+    mark: String,
+    external_id: Option<String>,
+    user_name: String,
+}
+
+/// Everybody of a connection who is to be active and has an account. Gathered before the directory is locked:
+/// there may be a hundred thousand of them, and everybody else waits for that lock.
+pub async fn recorded(
+    context: &Context,
+    connection: &Connection,
+    spec: &ScimConnectionSpec,
+) -> Vec<Recorded> {
+    let here = names::endpoint_hash(&spec.endpoint);
+    let key = &connection.key;
+    let owner = names::owner_id(spec.owner_id.as_deref(), &key.namespace, &key.name);
+    let mut all = Vec::new();
+    for (number, key) in context
+        .index(|index| index.members_of(key))
+        .into_iter()
+        .enumerate()
+    {
+        if number % AT_A_TIME == AT_A_TIME - 1 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever is archived may not be listed at all.
+        let Some(user) = context.user(&key).filter(|u| u.spec.active) else {
+            continue;
+        };
+        let status = context.user_statuses.last(&*user);
+        let Some(id) = status.id else {
+            continue;
+        };
+        all.push(Recorded {
+            uid: user.uid().unwrap_or_default(),
+            id,
+            same: status.endpoint_hash.as_ref() == Some(&here),
+            mark: names::external_id(&owner, &key.namespace, &key.name),
+            external_id: user.spec.external_id.clone(),
+            user_name: user.spec.user_name.clone(),
+            key,
+        });
+    }
+    all
+}
+
+/// Judges what the listing that has just ended lacks of those who are recorded, while nobody else can look at
+/// the directory yet. Returns some of the ids that it lacks.
 pub fn judge(
     context: &Context,
     connection: &Connection,
     directory: &Users,
+    recorded: Vec<Recorded>,
     spec: &ScimConnectionSpec,
 ) -> Vec<String> {
-    let (count, mut ids) = count(context, connection, directory, spec);
+    let (count, mut ids) = count(context, connection, directory, recorded);
     let seed = format!(
         "{} {}",
         names::endpoint_hash(&spec.endpoint),
@@ -47,40 +104,39 @@ pub async fn ask_for(connection: &Connection, client: &Client, ids: &[String]) {
     connection.loss().is_over();
 }
 
-/// What is recorded, and the ids of those that the listing lacks at this same endpoint.
+/// How many are recorded, and the ids of those that the listing lacks at this same endpoint.
 fn count(
     context: &Context,
     connection: &Connection,
     directory: &Users,
-    spec: &ScimConnectionSpec,
+    recorded: Vec<Recorded>,
 ) -> (Count, Vec<String>) {
-    let here = names::endpoint_hash(&spec.endpoint);
-    let key = &connection.key;
-    let owner = names::owner_id(spec.owner_id.as_deref(), &key.namespace, &key.name);
     let (mut count, mut ids) = (Count::default(), Vec::new());
-    for key in context.index(|index| index.members_of(key)) {
-        let Some(user) = context.user(&key).filter(|u| u.spec.active) else {
-            // Whoever is archived may not be listed at all.
+    for recorded in recorded {
+        let Recorded {
+            key,
+            uid,
+            id,
+            same,
+            mark,
+            external_id,
+            user_name,
+        } = recorded;
+        // Whoever went meanwhile, or is let go, is to be missing.
+        if connection.guard().lets_go(&uid) || !context.is_declared(&key) {
             continue;
-        };
-        let status = context.user_statuses.last(&*user);
-        let uid = user.uid().unwrap_or_default();
-        let Some(id) = status.id.filter(|_| !connection.guard().lets_go(&uid)) else {
-            continue;
-        };
-        let same = status.endpoint_hash.as_ref() == Some(&here);
-        let mark = names::external_id(&owner, &key.namespace, &key.name);
-        let name = names::fold_name(&user.spec.user_name);
+        }
+        let name = names::fold_name(&user_name);
         // Servers may number their accounts: an id alone may be a stranger's of another tenant.
         let is_it = |account: &Observed| {
-            let external_id = account.external_id.as_deref();
-            external_id == Some(&*mark)
-                || (external_id.is_some() && external_id == user.spec.external_id.as_deref())
+            let seen = account.external_id.as_deref();
+            seen == Some(&*mark)
+                || (seen.is_some() && seen == external_id.as_deref())
                 || account.user_name.as_deref().map(names::fold_name) == Some(name.clone())
         };
         let found = (same && matches!(directory.by_id(&id), Known::Present(seen) if is_it(&seen)))
             || !directory.by_external_id(&mark).is_empty()
-            || !directory.by_name(&user.spec.user_name).is_empty();
+            || !directory.by_name(&user_name).is_empty();
         count.recorded += 1;
         count.elsewhere += u32::from(!same);
         if !found {

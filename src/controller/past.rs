@@ -48,12 +48,13 @@ impl Pasts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first listing shows an object that cannot be read.
+    /// A listing shows an object that cannot be read.
     pub fn inherited(&self, uid: &str) {
         let mut state = self.lock();
-        if !state.listed {
-            state.known.insert(uid.to_owned(), Known::Inherited);
-        }
+        state
+            .known
+            .entry(uid.to_owned())
+            .or_insert(Known::Inherited);
     }
 
     /// The watch shows an object that it did not show before.
@@ -69,13 +70,15 @@ impl Pasts {
         self.lock().listed = true;
     }
 
-    /// What another process may have worked on is worked on by this one from now on: of nobody it is known
+    /// What another process may have worked on is worked on by this one from now on: of these it is not known
     /// any more that nothing was begun.
-    pub fn nobody_is_new(&self) {
+    pub fn are_not_new(&self, uids: impl IntoIterator<Item = String>) {
         let mut state = self.lock();
-        state
-            .known
-            .retain(|_, known| !matches!(known, Known::New | Known::Freed));
+        for uid in uids {
+            if matches!(state.known.get(&uid), Some(Known::New | Known::Freed)) {
+                state.known.remove(&uid);
+            }
+        }
     }
 
     /// Something is about to be written to a backend on behalf of it.
@@ -174,13 +177,15 @@ mod tests {
     fn whoever_came_while_another_worked_on_it_may_have_a_past() {
         let pasts = Pasts::default();
         pasts.all_listed();
-        pasts.came("a");
-        pasts.came("b");
+        for uid in ["a", "b", "c", "d"] {
+            pasts.came(uid);
+        }
         pasts.begin("b");
-        pasts.nobody_is_new();
-        pasts.came("c");
+        pasts.free("c");
+        pasts.are_not_new(["a", "b", "c"].map(str::to_owned));
         assert_eq!(pasts.of("a", false), Past::Unknown);
         assert_eq!(pasts.of("b", false), Past::Begun, "by this same process");
-        assert_eq!(pasts.of("c", false), Past::Nothing);
+        assert_eq!(pasts.of("c", false), Past::Unknown);
+        assert_eq!(pasts.of("d", false), Past::Nothing, "of another share");
     }
 }

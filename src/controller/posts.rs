@@ -65,12 +65,21 @@ impl Context {
     /// What was written of a share's objects says nothing once somebody else may have written.
     pub fn forget_statuses(&self, share: &Share) {
         let Woken { users, groups } = self.everyone_in(share);
-        for user in users.iter().filter_map(|key| self.user(key)) {
+        for user in users.iter().filter_map(|key| self.kept(key)) {
             self.user_statuses.forget(&user.uid().unwrap_or_default());
         }
         for group in groups.iter().filter_map(|key| self.group(key)) {
             self.group_statuses.forget(&group.uid().unwrap_or_default());
         }
+    }
+
+    /// Of nobody in a share it is known any more that nothing was begun.
+    pub fn are_not_new(&self, share: &Share) {
+        let Woken { users, groups } = self.everyone_in(share);
+        let users = users.iter().filter_map(|key| self.kept(key)?.uid());
+        self.user_pasts.are_not_new(users);
+        let groups = groups.iter().filter_map(|key| self.group(key)?.uid());
+        self.group_pasts.are_not_new(groups);
     }
 
     /// The users and groups of a share.
@@ -79,10 +88,13 @@ impl Context {
             Share::Connection(key) => self.everyone_of(key),
             Share::Nobodys => {
                 let there: HashSet<Key> = self.connections_there().into_iter().collect();
-                let users = self.index(|index| index.all());
-                let users = users.into_iter().filter(|key| {
-                    let user = self.user(key);
-                    user.is_some_and(|user| !there.contains(&Key::connection_of(&user)))
+                let users = self.index(|index| {
+                    let mut all = index.all();
+                    all.retain(|key| {
+                        let connection = index.connection_of(key);
+                        connection.is_some_and(|connection| !there.contains(&connection))
+                    });
+                    all
                 });
                 let groups = self.groups_index(|index| index.all());
                 let groups = groups.into_iter().filter(|key| {
@@ -90,7 +102,7 @@ impl Context {
                     group.is_some_and(|group| !there.contains(&connection_of(&group)))
                 });
                 Woken {
-                    users: users.collect(),
+                    users: users.into_iter().collect(),
                     groups: groups.collect(),
                 }
             }

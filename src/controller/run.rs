@@ -113,7 +113,7 @@ pub async fn run(
         .with_config(Config::default().concurrency(AT_ONCE))
         .reconcile_on(users_woken)
         .graceful_shutdown_on(shutdown.clone())
-        .run(user::open_and_reconcile, user::on_error, context.clone())
+        .run(user::reconcile, user::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
     let indexed = context.clone();

@@ -5,6 +5,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kube::Resource;
+
+use crate::controller::connection;
 use crate::controller::index::Key;
 use crate::scim::Lane;
 
@@ -14,6 +17,25 @@ const MOST: usize = 220;
 const MOST_DRIFT: usize = 150;
 /// And so many by what is new, so that an import of hours does not keep everybody else from a look.
 const MOST_FRESH: usize = 200;
+
+/// Where an object stands in line: what is declared and not done yet, what somebody asks for, and what is
+/// deleted or has to go, before what was in step and is looked at again.
+pub fn lane_of(
+    object: &impl Resource,
+    synced_generation: Option<i64>,
+    answered: Option<&str>,
+    must_go: bool,
+) -> Lane {
+    let meta = object.meta();
+    let is_done = meta.generation.is_some() && synced_generation == meta.generation;
+    let asked = connection::requested(object);
+    let is_asked = asked.is_some() && asked.as_deref() != answered;
+    if is_done && !is_asked && !must_go && meta.deletion_timestamp.is_none() {
+        Lane::Drift
+    } else {
+        Lane::Fresh
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -115,10 +137,89 @@ impl<W: Fn(Key)> Drop for Slot<'_, W> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    #[test]
+    fn only_what_is_in_step_and_wanted_by_nobody_stands_behind() {
+        use serde_json::json;
+        let asks = json!({"reconcile.fluxcd.io/requestedAt": "now"});
+        for (metadata, synced, answered, must_go, lane, why) in [
+            (
+                json!({"generation": 2}),
+                Some(2),
+                None,
+                false,
+                Lane::Drift,
+                "in step",
+            ),
+            (
+                json!({"generation": 2}),
+                Some(1),
+                None,
+                false,
+                Lane::Fresh,
+                "edited",
+            ),
+            (
+                json!({"generation": 1}),
+                None,
+                None,
+                false,
+                Lane::Fresh,
+                "new",
+            ),
+            (
+                json!({}),
+                None,
+                None,
+                false,
+                Lane::Fresh,
+                "no generation is no word",
+            ),
+            (
+                json!({"generation": 2}),
+                Some(2),
+                None,
+                true,
+                Lane::Fresh,
+                "expired",
+            ),
+            (
+                json!({"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"}),
+                Some(2),
+                None,
+                false,
+                Lane::Fresh,
+                "deleted",
+            ),
+            (
+                json!({"generation": 2, "annotations": asks}),
+                Some(2),
+                None,
+                false,
+                Lane::Fresh,
+                "asked for",
+            ),
+            (
+                json!({"generation": 2, "annotations": asks}),
+                Some(2),
+                Some("now"),
+                false,
+                Lane::Drift,
+                "asked for, and answered",
+            ),
+        ] {
+            let user: crate::api::ScimUser = serde_json::from_value(json!({
+                "metadata": metadata, "spec": {"connectionRef": {"name": "c"}, "userName": "a"}
+            }))
+            .unwrap();
+            assert_eq!(lane_of(&user, synced, answered, must_go), lane, "{why}");
+        }
+    }
 
     #[test]
     fn r25_whoever_finds_no_slot_is_woken_once_in_turn() {

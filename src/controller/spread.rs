@@ -371,8 +371,7 @@ impl Reign {
             readable::say_all(context, &held);
         }
         // Whoever came while another worked on them may have a past all the same.
-        context.user_pasts.nobody_is_new();
-        context.group_pasts.nobody_is_new();
+        context.are_not_new(share);
         context.take(share, held);
         tracing::info!(share = %share, "working on");
         shutdown.await;

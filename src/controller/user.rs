@@ -19,7 +19,7 @@ use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::roster::{Held, Post};
-use crate::controller::{connection, farewell, finalizer, guard, scope};
+use crate::controller::{connection, farewell, finalizer, guard, scope, slots};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
@@ -50,41 +50,27 @@ pub struct Pass<'a> {
     pub seen_stale: std::sync::atomic::AtomicBool,
 }
 
-/// Brings one user up to date, as it is kept.
-///
-/// # Errors
-/// When the API server cannot be written to.
-pub async fn open_and_reconcile(
-    kept: Arc<KeptUser>,
-    context: Arc<Context>,
-) -> Result<Action, kube::Error> {
-    context.begun.tell(&Key::of(&*kept));
-    match kept.open() {
-        Some(user) => reconcile(Arc::new(user), context).await,
-        None => {
-            // It was packed by this same process; nothing is done with what cannot be what it was.
-            tracing::error!(user = %Key::of(&*kept), "a user could not be opened");
-            Ok(Action::await_change())
-        }
-    }
-}
-
 /// Brings one user up to date.
 ///
 /// # Errors
 /// When the API server cannot be written to.
-async fn reconcile(user: Arc<ScimUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
-    let key = Key::of(&*user);
+pub async fn reconcile(kept: Arc<KeptUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
+    let key = Key::of(&*kept);
+    context.begun.tell(&key);
     if context.unreadable.contains::<ScimUser>(&key) {
         return Ok(Action::await_change());
     }
-    let connection_key = Key::connection_of(&user);
+    let Some(connection_key) = context.index(|index| index.connection_of(&key)) else {
+        return Ok(Action::await_change());
+    };
     let Some(Post { held, connection }) = context.post(&connection_key) else {
         // Another replica's. All of a connection are woken when it becomes ours.
         return Ok(Action::await_change());
     };
     // What was handed over may be from before it became ours; what the watch has now is not.
-    let Some(user) = context.user(&key) else {
+    let user = context.user(&key);
+    let Some(user) = user.filter(|user| Key::connection_of(user) == connection_key) else {
+        // Gone, or about to be seen as another one of that name, which has a pass of its own.
         return Ok(Action::await_change());
     };
     if connection.is_none() && !context.connections_are_listed() {
@@ -413,20 +399,20 @@ impl Pass<'_> {
             && !self.before.conditions.is_empty()
     }
 
-    /// Where it stands in line: what is declared and not done yet goes before what was in step, and before
-    /// the first look after a start.
+    /// Where it stands in line. Whoever has to go and has not gone is never put off, whatever was in step.
     fn lane(&self) -> Lane {
-        let generation = self.user.metadata.generation;
-        let done = generation.is_some() && self.before.synced_generation == generation;
-        let asked = connection::requested(self.user);
-        let asked = asked.is_some() && asked != self.before.last_handled_reconcile_at;
-        // Whoever has to go and has not gone is never put off, whatever the spec said before.
-        let leaves = report::leaves(self) && !report::was_archived(self);
-        if done && !asked && !leaves && self.user.metadata.deletion_timestamp.is_none() {
-            Lane::Drift
-        } else {
-            Lane::Fresh
-        }
+        let must_go = report::leaves(self) && !report::was_archived(self);
+        let ScimUserStatus {
+            synced_generation,
+            last_handled_reconcile_at,
+            ..
+        } = &self.before;
+        slots::lane_of(
+            self.user,
+            *synced_generation,
+            last_handled_reconcile_at.as_deref(),
+            must_go,
+        )
     }
 
     /// The reconcile request that this pass answers.

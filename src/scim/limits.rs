@@ -188,7 +188,8 @@ impl Limiter {
     }
 
     /// Records that the server answered a request, for which the permit was
-    /// `granted` then, by asking for a pause: of this length, or of an unknown one. Pauses never shorten one another.
+    /// `granted` then, by asking for a pause: of this length, or of an unknown
+    /// one. Pauses never shorten one another.
     pub fn refused(&self, granted: Instant, asked: Option<Duration>, why: Why) {
         self.pauses.fetch_add(1, Ordering::Relaxed);
         self.pace().refused(granted, Instant::now(), asked, why);
@@ -205,13 +206,6 @@ impl Limiter {
         let now = Instant::now();
         let until = self.pace().paused_until(now)?;
         Some(until.saturating_duration_since(now))
-    }
-
-    /// Requests a second that are sent at most, as configured or as learned
-    /// from refusals.
-    #[must_use]
-    pub fn rate(&self) -> f64 {
-        self.pace().rate()
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {

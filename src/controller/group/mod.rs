@@ -24,7 +24,7 @@ use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::roster::{Held, Post};
-use crate::controller::{connection, finalizer, scope};
+use crate::controller::{connection, finalizer, scope, slots};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
 use crate::domain::names;
@@ -273,17 +273,19 @@ impl Pass<'_> {
         self.before.synced_generation != self.group.metadata.generation || self.recorded().is_none()
     }
 
-    /// Where it stands in line, as a user does.
+    /// Where it stands in line.
     fn lane(&self) -> Lane {
-        let generation = self.group.metadata.generation;
-        let done = generation.is_some() && self.before.synced_generation == generation;
-        let asked = connection::requested(self.group);
-        let asked = asked.is_some() && asked != self.before.last_handled_reconcile_at;
-        if done && !asked && self.group.metadata.deletion_timestamp.is_none() {
-            Lane::Drift
-        } else {
-            Lane::Fresh
-        }
+        let ScimGroupStatus {
+            synced_generation,
+            last_handled_reconcile_at,
+            ..
+        } = &self.before;
+        slots::lane_of(
+            self.group,
+            *synced_generation,
+            last_handled_reconcile_at.as_deref(),
+            false,
+        )
     }
 
     /// Whether what was last reported is that this generation is in step.
