@@ -15,8 +15,8 @@ use reqwest::Method;
 use scim_operator_harness::{Operator, RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
-use support::relay::{Relay, server_of};
-use support::{DEADLINE, Rig, TOKEN, person};
+use support::relay::Relay;
+use support::{DEADLINE, OPERATOR_BINDS, Rig, TOKEN, election, person};
 
 /// What a lease that nobody releases is waited out for: four seconds, and the longest request's two.
 const WAIT_OUT: Duration = Duration::from_secs(6);
@@ -45,16 +45,9 @@ impl Pair {
 
     /// The leader of the two talks to the API server by way of a relay; with further variables.
     async fn start_behind_a_relay(more: &[(&'static str, &str)]) -> Result<(Self, Relay)> {
-        let mut rig = Rig::start().await?;
+        let mut rig = Rig::start_by(&[OPERATOR_BINDS], &[]).await?;
         rig.operator.terminate(DEADLINE).await?;
-        let account = rig
-            .plane
-            .service_account_kubeconfig("scim-system", "scim-operator")
-            .await?;
-        let direct = std::fs::read_to_string(&account)?;
-        let relay = Relay::start(server_of(&direct)?.parse()?).await?;
-        let relayed = account.with_extension("relayed");
-        std::fs::write(&relayed, relay.before(&direct)?)?;
+        let (relay, relayed) = Relay::before_plane(&rig.plane).await?;
         let mut variables = election("one");
         variables.push(("KUBECONFIG", relayed.display().to_string()));
         variables.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
@@ -142,20 +135,6 @@ impl Pair {
         ensure!(posts.len() == users && accounts == users, "{accounts}");
         Ok(())
     }
-}
-
-fn election(pod: &str) -> Vec<(&'static str, String)> {
-    [
-        ("LEADER_ELECT", "true"),
-        ("POD_NAMESPACE", "scim-system"),
-        ("POD_NAME", pod),
-        ("LEASE_SECONDS", "4"),
-        ("RENEW_SECONDS", "1"),
-        ("RENEW_DEADLINE_SECONDS", "3"),
-        ("REQUEST_TIMEOUT_SECONDS", "2"),
-    ]
-    .map(|(key, value)| (key, value.to_owned()))
-    .to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use kube::api::{DeleteParams, PostParams};
 use reqwest::Method;
 use scim_operator::api::{FINALIZER, ScimUser};
 use scim_operator_harness::bench::samples::Requests;
-use scim_operator_harness::proxy::Matcher;
+use scim_operator_harness::proxy::{Held, Matcher};
 use scim_operator_harness::wait;
 use serde_json::{Value, json};
 use support::scene::{Scene, scene, stage};
@@ -66,6 +66,21 @@ impl Scene {
         let made = self.rig.declare(name, spec).await?;
         ensure!(is_bound(&made), "{:?}", made.metadata);
         Ok(())
+    }
+
+    /// Declares `ada` once the operator has learned that externalId comes back, so that nothing is written ahead;
+    /// her account is created, and nobody has the answer yet.
+    async fn created_and_unanswered(&self) -> Result<Held> {
+        self.rig
+            .declare("first", person("first@example.com"))
+            .await?;
+        self.rig.settled("first").await?;
+        let mut held = self
+            .proxy
+            .hold_reply_after_commit(Matcher::new(Method::POST, "/Users"));
+        self.declare_bound("ada", ada()).await?;
+        held.committed().await?;
+        Ok(held)
     }
 
     async fn ask_to_delete(&self, name: &str) -> Result<()> {
@@ -230,17 +245,7 @@ async fn who_came_and_went_before_the_operator_saw_it_leaves_nothing() -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_have_been_created_by_an_earlier_process_is_looked_for() -> Result<()> {
     let mut scene = governed(json!({"deletionPolicy": "Delete"})).await?;
-    // It has learned by then that externalId comes back, and writes nothing ahead.
-    scene
-        .rig
-        .declare("first", person("first@example.com"))
-        .await?;
-    scene.rig.settled("first").await?;
-    let mut held = scene
-        .proxy
-        .hold_reply_after_commit(Matcher::new(Method::POST, "/Users"));
-    scene.declare_bound("ada", ada()).await?;
-    held.committed().await?;
+    let held = scene.created_and_unanswered().await?;
     scene.stop_operator().await?;
     held.release();
     scene.ask_to_delete("ada").await?;
@@ -429,16 +434,7 @@ async fn a_dry_run_keeps_nobody() -> Result<()> {
 async fn a_dry_run_and_a_suspension_keep_whoever_has_an_account_that_is_not_recorded() -> Result<()>
 {
     let mut scene = governed(json!({"deletionPolicy": "Delete"})).await?;
-    scene
-        .rig
-        .declare("first", person("first@example.com"))
-        .await?;
-    scene.rig.settled("first").await?;
-    let mut held = scene
-        .proxy
-        .hold_reply_after_commit(Matcher::new(Method::POST, "/Users"));
-    scene.declare_bound("ada", ada()).await?;
-    held.committed().await?;
+    let held = scene.created_and_unanswered().await?;
     scene.stop_operator().await?;
     held.release();
     scene.rig.edit_connection(json!({"mode": "DryRun"})).await?;

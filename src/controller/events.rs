@@ -186,3 +186,59 @@ impl Events {
         let _ = self.queue.try_send((self.fence.clone(), object, event));
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// How often an event about `tried` reaches an API server that answers everything so.
+    async fn tries(status: u16, warning: bool) -> usize {
+        let (heard, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let heard = heard.clone();
+            async move {
+                let body = request.into_body().collect_bytes().await?;
+                let event: Value = serde_json::from_slice(&body).unwrap();
+                let name = event["regarding"]["name"].as_str().unwrap_or_default();
+                let _ = heard.send(name.to_owned());
+                let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": "no", "reason": "No", "code": status});
+                let answer = Body::from(answer.to_string().into_bytes());
+                let answer = http::Response::builder().status(status).body(answer);
+                Ok::<_, kube::Error>(answer.unwrap())
+            }
+        });
+        let events = Events::start(kube::Client::new(service, "default"));
+        let about = |name: &str| ObjectReference {
+            name: Some(name.to_owned()),
+            namespace: Some("team".to_owned()),
+            ..ObjectReference::default()
+        };
+        if warning {
+            events.warning(about("tried"), "Released", "Deprovision", "note".to_owned());
+        } else {
+            events.normal(about("tried"), "Created", "Provision", "note".to_owned());
+        }
+        events.normal(about("last"), "Created", "Provision", "note".to_owned());
+        let mut count = 0;
+        while told.recv().await.unwrap() != "last" {
+            count += 1;
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn a_warning_is_not_lost_to_one_failure_and_not_pressed_upon_who_refuses_it() {
+        assert_eq!(tries(500, true).await, TRIES as usize);
+        assert_eq!(
+            tries(403, true).await,
+            1,
+            "a namespace that ends takes none"
+        );
+        assert_eq!(tries(500, false).await, 1, "what is routine is said once");
+    }
+}

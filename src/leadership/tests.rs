@@ -2,11 +2,11 @@
 
 use super::*;
 
-const fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-const TERMS: Terms = Terms {
+pub(super) const TERMS: Terms = Terms {
     lease: seconds(15),
     renew_every: seconds(5),
     renew_deadline: seconds(10),

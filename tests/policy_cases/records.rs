@@ -3,12 +3,11 @@
 use anyhow::{Result, ensure};
 use kube::api::{Patch, PatchParams};
 use reqwest::Method;
-use scim_operator_harness::proxy::Matcher;
 use scim_operator_harness::wait;
 use serde_json::json;
 
+use super::support::DEADLINE;
 use super::support::scene::stage;
-use super::support::{DEADLINE, person};
 use super::{ada, governed};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,16 +89,7 @@ async fn a_connection_whose_status_is_not_taken_is_not_listed_over_and_over() ->
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_while_nobody_knows_whether_it_was_created_it_is_looked_for() -> Result<()> {
     let scene = governed(json!({"deletionPolicy": "Delete"})).await?;
-    scene
-        .rig
-        .declare("first", person("first@example.com"))
-        .await?;
-    scene.rig.settled("first").await?;
-    let mut held = scene
-        .proxy
-        .hold_reply_after_commit(Matcher::new(Method::POST, "/Users"));
-    scene.declare_bound("ada", ada()).await?;
-    held.committed().await?;
+    let held = scene.created_and_unanswered().await?;
     // Its answer is lost.
     scene.proxy.set_down(true);
     drop(held);

@@ -2,29 +2,22 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use scim_operator_harness::wait;
 use serde_json::json;
 
 use crate::fleet::{FAST, Fleet, LOOK, RENEW_DEADLINE, SLOW, WAIT_OUT, terms};
-use crate::support::relay::{Relay, server_of};
+use crate::support::relay::Relay;
 use crate::support::{DEADLINE, Rig, person};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r24_a_replica_that_the_api_server_no_longer_answers_loses_its_share_and_comes_back()
 -> Result<()> {
     let mut fleet = Fleet::start(&["one"], 2, SLOW).await?;
-    let plane = &fleet.rig.plane;
-    let account = plane
-        .service_account_kubeconfig("scim-system", "scim-operator")
-        .await?;
-    let direct = std::fs::read_to_string(&account)?;
-    let relay = Relay::start(server_of(&direct)?.parse()?).await?;
-    let relayed = account.with_extension("relayed");
-    std::fs::write(&relayed, relay.before(&direct)?)?;
+    let (relay, relayed) = Relay::before_plane(&fleet.rig.plane).await?;
     let behind = [("KUBECONFIG", relayed.display().to_string())];
     fleet.join_with("two", &behind).await?;
     fleet.shares_are(&[1, 1]).await?;
@@ -85,6 +78,29 @@ async fn what_names_no_connection_is_told_so_by_one_and_a_connection_made_anew_w
     fleet.declare(0..2).await?;
     fleet.settled(0..2).await?;
     fleet.each_written_once(2)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_connection_goes_is_nobodys_and_told_so_also_by_the_replica_that_had_both()
+-> Result<()> {
+    let fleet = Fleet::start(&["one"], 1, FAST).await?;
+    fleet.shares_are(&[1]).await?;
+    fleet.declare(0..1).await?;
+    fleet.settled(0..1).await?;
+    let connections = fleet.rig.connections();
+    let abandon = json!({"metadata": {"annotations": {"scim-operator.io/abandon": "true"}}});
+    connections
+        .patch("c0", &PatchParams::default(), &Patch::Merge(&abandon))
+        .await?;
+    connections.delete("c0", &DeleteParams::default()).await?;
+    let users = fleet.rig.users().list(&ListParams::default()).await?;
+    let name = users.iter().next().map(ResourceExt::name_any);
+    let name = name.context("there is a user")?;
+    let told = fleet
+        .rig
+        .user_is(&name, "Valid", "False", "ConnectionNotFound")
+        .await;
+    fleet.told(told).map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use scim_operator_harness::{Operator, RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
 
-use crate::support::{DEADLINE, NAMESPACE, Rig, TOKEN, person};
+use crate::support::{DEADLINE, NAMESPACE, Rig, TOKEN, election, person};
 
 /// What a lease that nobody releases is waited out for: four seconds, and the longest request's two.
 pub const WAIT_OUT: Duration = Duration::from_secs(6);
@@ -50,18 +50,9 @@ pub struct Fleet {
 }
 
 pub fn terms(pod: &str) -> Vec<(&'static str, String)> {
-    [
-        ("LEADER_ELECT", "true"),
-        ("SPREAD_CONNECTIONS", "true"),
-        ("POD_NAMESPACE", "scim-system"),
-        ("POD_NAME", pod),
-        ("LEASE_SECONDS", "4"),
-        ("RENEW_SECONDS", "1"),
-        ("RENEW_DEADLINE_SECONDS", "3"),
-        ("REQUEST_TIMEOUT_SECONDS", "2"),
-    ]
-    .map(|(key, value)| (key, value.to_owned()))
-    .to_vec()
+    let mut terms = election(pod);
+    terms.push(("SPREAD_CONNECTIONS", "true".to_owned()));
+    terms
 }
 
 impl Fleet {

@@ -2,10 +2,12 @@
 //! connections stay open, and nothing comes through.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
+use scim_operator_harness::ControlPlane;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -51,6 +53,18 @@ impl Relay {
             silence,
             accepted,
         })
+    }
+
+    /// Starts one before a control plane; and the kubeconfig of the chart's ServiceAccount by way of it.
+    pub async fn before_plane(plane: &ControlPlane) -> Result<(Self, PathBuf)> {
+        let account = plane
+            .service_account_kubeconfig("scim-system", "scim-operator")
+            .await?;
+        let direct = std::fs::read_to_string(&account)?;
+        let relay = Self::start(server_of(&direct)?.parse()?).await?;
+        let relayed = account.with_extension("relayed");
+        std::fs::write(&relayed, relay.before(&direct)?)?;
+        Ok((relay, relayed))
     }
 
     /// The same kubeconfig, by way of the relay.

@@ -5,7 +5,7 @@ use scim_operator_harness::RecordingProxy;
 use scim_sim::{BulkLimits, SimConfig, Simulator};
 use serde_json::Value;
 
-use super::{Rig, TOKEN};
+use super::{OPERATOR_BINDS, Rig, TOKEN};
 
 /// The simulator CybSafe behind the proxy, and an operator.
 pub struct Scene {
@@ -30,7 +30,12 @@ pub async fn stage() -> Result<Scene> {
 
 /// The same, with these variables of the operator.
 pub async fn stage_with(variables: &[(&str, String)]) -> Result<Scene> {
-    let rig = Rig::start_with(variables).await?;
+    stage_by(&[], variables).await
+}
+
+/// The same, with these values of the chart as well.
+pub async fn stage_by(values: &[&str], variables: &[(&str, String)]) -> Result<Scene> {
+    let rig = Rig::start_by(values, variables).await?;
     let simulator = simulator().await?;
     let proxy = RecordingProxy::start(&simulator.base_url()).await?;
     rig.set_token(TOKEN).await?;
@@ -41,9 +46,10 @@ pub async fn stage_with(variables: &[(&str, String)]) -> Result<Scene> {
     })
 }
 
-/// The same, where the simulator offers Bulk within these limits, if at all.
+/// Everything but the connection, where the simulator offers Bulk within these limits, if at all. The operator
+/// sets the finalizers itself, so that they show with whom it has begun.
 pub async fn stage_offering(limits: Option<BulkLimits>) -> Result<Scene> {
-    let scene = stage().await?;
+    let scene = stage_by(&[OPERATOR_BINDS], &[]).await?;
     scene.simulator.dialect().update(|d| d.bulk = limits);
     Ok(scene)
 }

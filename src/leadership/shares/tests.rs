@@ -4,19 +4,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::leadership::tests::{TERMS, seconds};
 
 mod fleet;
-
-const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-const TERMS: Terms = Terms {
-    lease: seconds(15),
-    renew_every: seconds(5),
-    renew_deadline: seconds(10),
-    longest_request: seconds(30),
-};
 
 fn lease(version: u64, holder: &str) -> Sighting {
     Sighting {

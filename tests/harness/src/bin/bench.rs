@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use scim_operator_harness::bench::rig::{DEADLINE, Rig};
 use scim_operator_harness::bench::scenes::{self, Sizes};
 use scim_operator_harness::bench::table::{Row, markdown};
+use scim_operator_harness::bench::variable;
 use serde_json::json;
 
 const SCENES: [&str; 6] = ["converge", "cost", "latency", "quota", "group", "many"];
@@ -17,18 +18,12 @@ const SCENES: [&str; 6] = ["converge", "cost", "latency", "quota", "group", "man
 #[tokio::main]
 async fn main() -> Result<()> {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
-    let number = |name: &str, usual: usize| -> Result<usize> {
-        match std::env::var(name) {
-            Ok(text) => text.parse().with_context(|| format!("{name} is no number")),
-            Err(_) => Ok(usual),
-        }
-    };
-    let users = number("BENCH_USERS", 10_000)?;
+    let users = variable("BENCH_USERS", 10_000)?;
     let sizes = Sizes {
         users,
-        many: number("BENCH_MANY", 100_000)?,
+        many: variable("BENCH_MANY", 100_000)?,
         floor: users.clamp(500, 3000),
-        edits: number("BENCH_EDITS", 300)?,
+        edits: variable("BENCH_EDITS", 300)?,
     };
     let only = std::env::var("BENCH_ONLY").unwrap_or_else(|_| SCENES.join(","));
     let only: Vec<&str> = only.split(',').collect();

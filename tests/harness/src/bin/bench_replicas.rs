@@ -8,28 +8,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use scim_operator_harness::bench::replicas::{Found, Sizes, measure};
+use scim_operator_harness::bench::variable;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
-    let number = |name: &str, usual: usize| -> Result<usize> {
-        match std::env::var(name) {
-            Ok(text) => text.parse().with_context(|| format!("{name} is no number")),
-            Err(_) => Ok(usual),
-        }
-    };
-    let latency = u64::try_from(number("BENCH_LATENCY_MS", 20)?)?;
+    let latency = variable("BENCH_LATENCY_MS", 20)?;
     let sizes = Sizes {
-        connections: number("BENCH_CONNECTIONS", 10)?,
-        users: number("BENCH_USERS", 100)?,
+        connections: variable("BENCH_CONNECTIONS", 10)?,
+        users: variable("BENCH_USERS", 100)?,
         latency: Duration::from_millis(latency),
-        in_flight: number("BENCH_IN_FLIGHT", 2)?,
+        in_flight: variable("BENCH_IN_FLIGHT", 2)?,
     };
     let Found {
         floors,
         rates,
         takeover,
-    } = measure(sizes, number("BENCH_REPLICAS", 3)?).await?;
+    } = measure(sizes, variable("BENCH_REPLICAS", 3)?).await?;
     let cores = std::thread::available_parallelism()?;
     println!("\n| replicas | users/s | of the connections' limits | of the status-write floor |");
     println!("|---|---|---|---|");

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
+use scim_operator_harness::bench::variable;
 use scim_operator_harness::operator::Options;
 use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::servers::ThirdParty;
@@ -38,16 +39,10 @@ enum Outage {
 #[tokio::main]
 async fn main() -> Result<()> {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
-    let number = |name: &str, usual: u64| -> Result<u64> {
-        match std::env::var(name) {
-            Ok(text) => text.parse().with_context(|| format!("{name} is no number")),
-            Err(_) => Ok(usual),
-        }
-    };
     let sizes = Sizes {
-        seconds: number("OUTAGE_SECONDS", 600)?,
-        users: usize::try_from(number("OUTAGE_USERS", 1000)?)?,
-        rate: number("OUTAGE_RATE", 50)?,
+        seconds: variable("OUTAGE_SECONDS", 600)?,
+        users: variable("OUTAGE_USERS", 1000)?,
+        rate: variable("OUTAGE_RATE", 50)?,
     };
     let plane = ControlPlane::start().await?;
     plane.create_namespace(SYSTEM).await?;
