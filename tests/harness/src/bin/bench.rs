@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use scim_operator_harness::bench::rig::{DEADLINE, Rig};
 use scim_operator_harness::bench::scenes::{self, Sizes};
 use scim_operator_harness::bench::table::{Row, markdown};

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use scim_operator_harness::bench::replicas::{Found, Sizes, measure};
 use scim_operator_harness::bench::variable;
 
