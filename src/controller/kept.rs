@@ -285,6 +285,17 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_shown_by_debug() {
+        let shown = format!("{:?}", kept(&user(|_| {}), None));
+        let bytes = format!("{:?}", "example.com".as_bytes());
+        let bytes = bytes.trim_matches(['[', ']']);
+        assert!(
+            !shown.contains("example.com") && !shown.contains(bytes),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn packing_pays() {
         let user = user(|_| {});
         let length = serde_json::to_vec(&user).unwrap().len();

@@ -1,5 +1,6 @@
 //! Values that are kept for everybody, packed: what they have in common is referred to, not repeated.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Serialize;
@@ -9,12 +10,18 @@ use serde::de::DeserializeOwned;
 /// result. It is stored nowhere but in memory, so that it may change with any version.
 const LIKE_MOST: &[u8] = include_bytes!("packed/like_most.json");
 
-/// A packed value.
-#[derive(Clone, Debug)]
+/// A packed value. What `Debug` shows is its size: the bytes hold what the value holds, personal data too.
+#[derive(Clone)]
 pub struct Packed<T> {
     length: u32,
     bytes: Box<[u8]>,
     of: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for Packed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packed({} bytes)", self.bytes.len())
+    }
 }
 
 impl<T: Serialize + DeserializeOwned> Packed<T> {
