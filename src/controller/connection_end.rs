@@ -48,7 +48,7 @@ pub async fn part(
     let again = || End::Over(Action::requeue(Duration::from_millis(50)));
     if object.metadata.deletion_timestamp.is_none() {
         let writes = object.spec.mode == Mode::Enforce && !object.spec.suspend;
-        let raced = writes && finalizer::ensure(&held.client, object).await? == Ensured::Raced;
+        let raced = writes && finalizer::ensure(held, object).await? == Ensured::Raced;
         return Ok(if raced { again() } else { End::NotAsked });
     }
     if !finalizer::is_bound(object) {

@@ -29,8 +29,13 @@ use crate::controller::secrets::Watches;
 use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
 use crate::controller::waking::{Begun, FEW};
+use crate::scim::Turns;
 
 type Shared = Arc<RwLock<Roster>>;
+
+/// Writes to the API server that are in flight at once: as many as make it work as fast as it can, and few
+/// enough that what is new is soon through, whatever else there is to be written.
+const WRITES_AT_ONCE: usize = 32;
 
 /// What every reconciler shares.
 pub struct Context {
@@ -48,6 +53,8 @@ pub struct Context {
     pub namespaces: Store<Namespace>,
     /// Events, off the hot path.
     pub events: Events,
+    /// Through which writes to the API server go.
+    pub writes: Arc<Turns>,
     /// Watches of Secrets and CA bundles, by connection.
     pub watches: Watches,
     /// What was last written of users.
@@ -144,8 +151,10 @@ impl Context {
             namespaces,
         } = stores;
         let roster = Shared::default();
+        let writes = Turns::new(WRITES_AT_ONCE);
         if options.seat.is_none() {
-            let (held, _) = Held::new(client.clone(), options.fence.clone(), events.clone());
+            let (fence, events) = (options.fence.clone(), events.clone());
+            let (held, _) = Held::new(client.clone(), fence, events, writes.clone());
             *roster.write().unwrap_or_else(PoisonError::into_inner) = Roster::of_everything(held);
         }
         let known = roster.clone();
@@ -165,6 +174,7 @@ impl Context {
             connections,
             namespaces,
             events,
+            writes,
             index: Mutex::default(),
             groups_index: Mutex::default(),
             relists: Relists::default(),

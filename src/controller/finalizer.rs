@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::Request;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::controller::past::{Past, Pasts};
 use crate::controller::roster::Held;
 use crate::controller::scope;
 use crate::controller::status::Taken;
+use crate::scim::Lane;
 
 /// Whether an object has it. An admission policy may have put it on: whether something may be at a backend
 /// is known by `owes`.
@@ -108,13 +109,13 @@ pub async fn begin<K: Provisioned>(
     held: &Held,
     object: &K,
 ) -> Result<Ensured, kube::Error> {
-    begin_by(&held.client, K::pasts(context), object).await
+    begin_by(held, K::pasts(context), object).await
 }
 
 /// Whatever status says now is no reason not to remember: it may be taken back, and another create begun, in
 /// the same pass.
 async fn begin_by<K: Declared>(
-    client: &Client,
+    held: &Held,
     pasts: &Pasts,
     object: &K,
 ) -> Result<Ensured, kube::Error> {
@@ -123,9 +124,9 @@ async fn begin_by<K: Declared>(
         // Either somebody put it back, or the watch has not shown yet that it is off: the API server knows
         // which, since the patch names the version that was seen.
         let as_seen = object.finalizers().to_vec();
-        raced(patch_finalizers(client, object, as_seen).await)?
+        raced(patch_finalizers(held, object, as_seen).await)?
     } else {
-        ensure(client, object).await?
+        ensure(held, object).await?
     };
     if ensured == Ensured::There {
         pasts.begin(&uid);
@@ -148,7 +149,7 @@ pub async fn free<K: Provisioned>(
     if is_bound(object)
         && past(context, object) == Past::Nothing
         && !pasts.was_freed(&uid)
-        && release(&held.client, object).await? == Ensured::There
+        && release(held, object).await? == Ensured::There
     {
         pasts.free(&uid);
     }
@@ -159,13 +160,13 @@ pub async fn free<K: Provisioned>(
 ///
 /// # Errors
 /// When the API server does not take the patch.
-pub async fn ensure<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
+pub async fn ensure<K: Declared>(held: &Held, object: &K) -> Result<Ensured, kube::Error> {
     if is_bound(object) {
         return Ok(Ensured::There);
     }
     let mut all = object.finalizers().to_vec();
     all.push(FINALIZER.to_owned());
-    raced(patch_finalizers(client, object, all).await)
+    raced(patch_finalizers(held, object, all).await)
 }
 
 /// Takes the finalizer off an object that cannot be read.
@@ -194,8 +195,8 @@ fn to(object: &impl ResourceExt, finalizers: Vec<String>) -> serde_json::Value {
 }
 
 /// Takes the finalizer off.
-async fn release<K: Declared>(client: &Client, object: &K) -> Result<Ensured, kube::Error> {
-    raced(patch_finalizers(client, object, without_ours(object)).await)
+async fn release<K: Declared>(held: &Held, object: &K) -> Result<Ensured, kube::Error> {
+    raced(patch_finalizers(held, object, without_ours(object)).await)
 }
 
 /// Why an object goes whose connection does not exist, when nobody knows whether anything was begun.
@@ -262,7 +263,7 @@ pub async fn let_go<K: Declared>(
         note,
         undone,
     } = word;
-    if release(&held.client, object).await? == Ensured::Raced {
+    if release(held, object).await? == Ensured::Raced {
         return Ok(false);
     }
     let reference = object.object_ref(&());
@@ -279,8 +280,9 @@ pub async fn let_go<K: Declared>(
     Ok(true)
 }
 
+/// Always as what is new: it is put on before something is created, and taken off what is to go.
 async fn patch_finalizers<K: Declared>(
-    client: &Client,
+    held: &Held,
     object: &K,
     finalizers: Vec<String>,
 ) -> Result<(), kube::Error> {
@@ -291,7 +293,8 @@ async fn patch_finalizers<K: Declared>(
     let request = request
         .patch(&object.name_any(), &parameters, &patch)
         .map_err(kube::Error::BuildRequest)?;
-    client.request::<Taken>(request).await.map(drop)
+    let _turn = held.writes.take(Lane::Fresh).await;
+    held.client.request::<Taken>(request).await.map(drop)
 }
 
 fn raced(result: Result<(), kube::Error>) -> Result<Ensured, kube::Error> {
@@ -308,12 +311,15 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use kube::Client;
     use kube::client::Body;
 
     use super::*;
+    use crate::controller::events::Events;
+    use crate::scim::{Fence, Turns};
 
     /// An API server that answers every patch so, and how many it got.
-    fn answering(status: u16, body: serde_json::Value) -> (Client, Arc<AtomicUsize>) {
+    fn answering(status: u16, body: serde_json::Value) -> (Held, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let service = tower::service_fn(move |_: http::Request<Body>| {
@@ -322,7 +328,10 @@ mod tests {
             let answer = http::Response::builder().status(status).body(body);
             std::future::ready(answer)
         });
-        (Client::new(service, "default"), asked)
+        let client = Client::new(service, "default");
+        let events = Events::start(client.clone());
+        let (held, _) = Held::new(client, Fence::none(), events, Turns::new(1));
+        (held, asked)
     }
 
     fn bound() -> ScimUser {
@@ -342,14 +351,14 @@ mod tests {
     async fn what_we_took_off_is_not_believed_to_be_there_because_the_watch_still_shows_it() {
         let pasts = Pasts::default();
         pasts.free("u");
-        let (client, asked) = answering(409, conflict());
-        let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+        let (held, asked) = answering(409, conflict());
+        let begun = begin_by(&held, &pasts, &bound()).await.unwrap();
         assert_eq!((begun, asked.load(Ordering::Relaxed)), (Ensured::Raced, 1));
         assert!(pasts.was_freed("u"), "nothing was begun");
         // Somebody put it back.
-        let (client, asked) = answering(200, serde_json::to_value(bound()).unwrap());
+        let (held, asked) = answering(200, serde_json::to_value(bound()).unwrap());
         for _ in 0..2 {
-            let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+            let begun = begin_by(&held, &pasts, &bound()).await.unwrap();
             assert_eq!(begun, Ensured::There);
         }
         assert_eq!(asked.load(Ordering::Relaxed), 1, "asked once");
@@ -375,8 +384,8 @@ mod tests {
     #[tokio::test]
     async fn who_has_it_is_begun_without_a_request() {
         let pasts = Pasts::default();
-        let (client, asked) = answering(500, json!({}));
-        let begun = begin_by(&client, &pasts, &bound()).await.unwrap();
+        let (held, asked) = answering(500, json!({}));
+        let begun = begin_by(&held, &pasts, &bound()).await.unwrap();
         assert_eq!((begun, asked.load(Ordering::Relaxed)), (Ensured::There, 0));
         assert_eq!(pasts.of("u", false), Past::Begun);
     }

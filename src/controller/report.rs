@@ -250,7 +250,9 @@ pub async fn write(
     let now = next.conditions.clone();
     let recorded = next.id.is_some();
     let statuses = &pass.context.user_statuses;
-    let wrote = statuses.write(&pass.held.client, pass.user, next).await?;
+    let wrote = statuses
+        .write(&pass.held, pass.lane(), pass.user, next)
+        .await?;
     if recorded && wrote != Wrote::Gone {
         pass.context.user_pasts.forget(&pass.uid);
     }
@@ -270,6 +272,8 @@ pub async fn write(
 pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
     let statuses = &pass.context.user_statuses;
     statuses
-        .amend(&pass.held.client, pass.user, |s| s.creating = creating)
+        .amend(&pass.held, pass.lane(), pass.user, |s| {
+            s.creating = creating
+        })
         .await
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::controller::events::Events;
 use crate::controller::index::Key;
 use crate::controller::live::Connection;
-use crate::scim::Fence;
+use crate::scim::{Fence, Turns};
 
 /// What somebody works on, and nobody else at the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +42,8 @@ pub struct Held {
     pub fence: Fence,
     /// Where events go, for as long as the right lasts.
     pub events: Events,
+    /// Writes to the API server go through it: of the whole process, whatever the right.
+    pub writes: Arc<Turns>,
     _drained: mpsc::Sender<()>,
 }
 
@@ -59,12 +61,18 @@ impl Drained {
 impl Held {
     /// A right, and what tells that nobody works by it any more.
     #[must_use]
-    pub fn new(client: Client, fence: Fence, events: Events) -> (Self, Drained) {
+    pub fn new(
+        client: Client,
+        fence: Fence,
+        events: Events,
+        writes: Arc<Turns>,
+    ) -> (Self, Drained) {
         let (held, drained) = mpsc::channel(1);
         let held = Self {
             client,
             fence,
             events,
+            writes,
             _drained: held,
         };
         (held, Drained(drained))
@@ -74,7 +82,8 @@ impl Held {
     #[must_use]
     pub fn undrained(&self) -> Self {
         let (client, fence) = (self.client.clone(), self.fence.clone());
-        Self::new(client, fence, self.events.clone()).0
+        let (events, writes) = (self.events.clone(), self.writes.clone());
+        Self::new(client, fence, events, writes).0
     }
 }
 

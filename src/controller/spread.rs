@@ -338,7 +338,8 @@ impl Reign {
         }
         let client = self.fences.over(&self.api);
         let events = self.context.events.before(self.fences.of_reports());
-        let (held, mut drained) = Held::new(client, self.fences.of_requests(), events);
+        let (requests, writes) = (self.fences.of_requests(), self.context.writes.clone());
+        let (held, mut drained) = Held::new(client, requests, events, writes);
         let stop = async move {
             // Gone is who would tell: the process ends.
             let _ = given_up.wait_for(|given_up| *given_up).await;

@@ -15,7 +15,9 @@ use serde_json::{Map, Value, json};
 
 use crate::controller::finalizer::Declared;
 use crate::controller::packed::Packed;
+use crate::controller::roster::Held;
 use crate::domain::conditions::{Verdict, merge};
+use crate::scim::Lane;
 
 /// What became of a status that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,13 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
     ///
     /// # Errors
     /// When the API server does not take it.
-    pub async fn write<K>(&self, client: &Client, object: &K, next: S) -> Result<Wrote, kube::Error>
+    pub async fn write<K>(
+        &self,
+        held: &Held,
+        lane: Lane,
+        object: &K,
+        next: S,
+    ) -> Result<Wrote, kube::Error>
     where
         K: Declared + HasStatus<Status = S>,
     {
@@ -61,7 +69,8 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
         if next == last {
             return Ok(Wrote::Unchanged);
         }
-        match patch(client, object, &last, &next).await? {
+        let _turn = held.writes.take(lane).await;
+        match patch(&held.client, object, &last, &next).await? {
             Wrote::Written => {
                 let next = Packed::new(&next).map_err(kube::Error::SerdeError)?;
                 let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +87,8 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
     /// When the API server does not take it, or the object is gone: what depends on it must not be done.
     pub async fn amend<K>(
         &self,
-        client: &Client,
+        held: &Held,
+        lane: Lane,
         object: &K,
         change: impl FnOnce(&mut S),
     ) -> Result<(), kube::Error>
@@ -87,7 +97,7 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
     {
         let mut next = self.last(object);
         change(&mut next);
-        match self.write(client, object, next).await? {
+        match self.write(held, lane, object, next).await? {
             Wrote::Written | Wrote::Unchanged => Ok(()),
             Wrote::Gone => Err(kube::Error::Service("the object is gone".into())),
         }

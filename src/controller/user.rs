@@ -400,7 +400,7 @@ impl Pass<'_> {
     }
 
     /// Where it stands in line. Whoever has to go and has not gone is never put off, whatever was in step.
-    fn lane(&self) -> Lane {
+    pub fn lane(&self) -> Lane {
         let must_go = report::leaves(self) && !report::was_archived(self);
         let ScimUserStatus {
             synced_generation,

@@ -22,10 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::pace::Pace;
-use self::turns::Turns;
 
 pub use self::pace::{MAX_PAUSE, Why};
-pub use self::turns::Lane;
+pub use self::turns::{Lane, Turn, Turns};
 
 /// How hard a backend may be worked. Zeroes count as ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +111,7 @@ impl Limiter {
         let quota =
             Quota::per_second(rate).allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
         Self {
-            turns: Arc::default(),
+            turns: Turns::new(1),
             slots: Arc::new(Semaphore::new(slots as usize)),
             rate: RateLimiter::direct_with_clock(quota, TokioClock),
             pace: Mutex::new(Pace::new(rate.get())),

@@ -42,7 +42,7 @@ pub use discovery::{Capabilities, Discovery};
 pub use endpoint::ConfigError;
 pub use error::{Cause, ErrorClass, ScimError};
 pub use fence::Fence;
-pub use limits::{Lane, Limits};
+pub use limits::{Lane, Limits, Turn, Turns};
 pub use listing::{Listing, ListingOptions, list_all};
 pub use patch::{Patch, PatchOp};
 pub use path::{AttributePath, PathError};

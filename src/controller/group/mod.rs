@@ -274,7 +274,7 @@ impl Pass<'_> {
     }
 
     /// Where it stands in line.
-    fn lane(&self) -> Lane {
+    pub fn lane(&self) -> Lane {
         let ScimGroupStatus {
             synced_generation,
             last_handled_reconcile_at,

@@ -187,7 +187,9 @@ pub async fn write(
     let now = next.conditions.clone();
     let recorded = next.id.is_some();
     let statuses = &pass.context.group_statuses;
-    let wrote = statuses.write(&pass.held.client, pass.group, next).await?;
+    let wrote = statuses
+        .write(&pass.held, pass.lane(), pass.group, next)
+        .await?;
     if recorded && wrote != Wrote::Gone {
         pass.context.group_pasts.forget(&pass.uid);
     }
@@ -241,5 +243,7 @@ async fn amend(
     change: impl FnOnce(&mut ScimGroupStatus),
 ) -> Result<(), kube::Error> {
     let statuses = &pass.context.group_statuses;
-    statuses.amend(&pass.held.client, pass.group, change).await
+    statuses
+        .amend(&pass.held, pass.lane(), pass.group, change)
+        .await
 }

@@ -1,4 +1,4 @@
-//! Who is next: two lanes of requests before one gate.
+//! Who is next: two lanes of requests before a gate that lets so many through at once.
 //!
 //! Guarantees: within a lane, first come, first served; what is new goes before what only puts right what
 //! somebody else changed, but for every eighth turn, so that neither lane starves; a turn that nobody
@@ -24,27 +24,40 @@ const IN_A_ROW: u32 = 7;
 
 #[derive(Debug, Default)]
 struct State {
-    taken: bool,
+    taken: usize,
     fresh: VecDeque<oneshot::Sender<Turn>>,
     drift: VecDeque<oneshot::Sender<Turn>>,
     in_a_row: u32,
 }
 
 /// The gate.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<State>);
-
-/// The right to be the one that is let through next; passes on when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Option<Arc<Turns>>);
+pub struct Turns {
+    at_once: usize,
+    state: Mutex<State>,
+}
+
+/// The right to be one of those that are let through; passes on when dropped.
+#[derive(Debug)]
+pub struct Turn(Option<Arc<Turns>>);
 
 impl Turns {
+    /// A gate for so many at once, one at least.
+    #[must_use]
+    pub fn new(at_once: usize) -> Arc<Self> {
+        Arc::new(Self {
+            at_once: at_once.max(1),
+            state: Mutex::default(),
+        })
+    }
+
     /// Waits for its turn. Cancel safe.
     pub async fn take(self: &Arc<Self>, lane: Lane) -> Turn {
         loop {
             let waiting = {
                 let mut state = self.lock();
-                if !std::mem::replace(&mut state.taken, true) {
+                if state.taken < self.at_once {
+                    state.taken += 1;
                     return Turn(Some(self.clone()));
                 }
                 let (sender, receiver) = oneshot::channel();
@@ -62,7 +75,7 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands the turn to whoever is next and still there.
@@ -80,7 +93,7 @@ impl Turns {
 }
 
 impl State {
-    /// Who is next; with nobody there the gate is free.
+    /// Who is next; with nobody there one more may come.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let drift_is_due = self.in_a_row >= IN_A_ROW && !self.drift.is_empty();
         let fresh = if drift_is_due {
@@ -94,7 +107,7 @@ impl State {
         }
         self.in_a_row = 0;
         let drift = self.drift.pop_front();
-        self.taken = drift.is_some();
+        self.taken -= usize::from(drift.is_none());
         drift
     }
 }
@@ -116,7 +129,7 @@ mod tests {
 
     /// Has these stand in line, in this order, and answers in which order they are let through.
     fn order(lanes: &[Lane]) -> Vec<usize> {
-        let turns = Arc::new(Turns::default());
+        let turns = Turns::new(1);
         let mut held = Some(turns.take(Lane::Fresh).now_or_never().unwrap());
         let mut waiting: Vec<_> = lanes
             .iter()
@@ -157,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_turn_that_is_given_up_passes_on() {
-        let turns = Arc::new(Turns::default());
+        let turns = Turns::new(1);
         let first = turns.take(Lane::Fresh).now_or_never().unwrap();
         let mut gone = Box::pin(turns.take(Lane::Fresh));
         let mut handed = Box::pin(turns.take(Lane::Fresh));
@@ -175,8 +188,30 @@ mod tests {
     }
 
     #[test]
+    fn so_many_at_once_and_no_more() {
+        let turns = Turns::new(3);
+        let mut held: Vec<_> = (0..3)
+            .map(|_| turns.take(Lane::Drift).now_or_never().unwrap())
+            .collect();
+        let mut drift = Box::pin(turns.take(Lane::Drift));
+        let mut fresh = Box::pin(turns.take(Lane::Fresh));
+        assert!(drift.as_mut().now_or_never().is_none());
+        assert!(fresh.as_mut().now_or_never().is_none());
+        held.pop();
+        held.push(fresh.as_mut().now_or_never().unwrap());
+        assert!(drift.as_mut().now_or_never().is_none(), "one at a time");
+        held.clear();
+        let last = drift.as_mut().now_or_never().unwrap();
+        let free: Vec<_> = (0..2)
+            .map(|_| turns.take(Lane::Fresh).now_or_never().unwrap())
+            .collect();
+        assert!(turns.take(Lane::Fresh).now_or_never().is_none(), "full");
+        drop((last, free));
+    }
+
+    #[test]
     fn many_who_went_cost_no_depth() {
-        let turns = Arc::new(Turns::default());
+        let turns = Turns::new(1);
         let first = turns.take(Lane::Fresh).now_or_never().unwrap();
         for _ in 0..200_000 {
             let mut gone = Box::pin(turns.take(Lane::Fresh));

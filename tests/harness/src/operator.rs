@@ -26,7 +26,7 @@ pub struct Options {
     pub kubeconfig: PathBuf,
     /// Arguments after the usual ones.
     pub arguments: Vec<String>,
-    /// Variables over the usual ones; `RUST_LOG` is `info` unless set here.
+    /// Variables over the usual ones; `RUST_LOG` is not set unless here, so that what ships is what runs.
     pub environment: Vec<(String, String)>,
 }
 
@@ -74,7 +74,7 @@ impl Operator {
             .arg("--allow-local-endpoints")
             .args(&options.arguments)
             .env("KUBECONFIG", &options.kubeconfig)
-            .env("RUST_LOG", "info")
+            .env_remove("RUST_LOG")
             .env("LOG_FORMAT", "text")
             .env("NO_COLOR", "1")
             // One alone, also where the tests themselves run in a cluster.

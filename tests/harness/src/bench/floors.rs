@@ -2,11 +2,21 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
-use kube::api::{Patch, PatchParams};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionCondition,
+};
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::rig::{Rig, TOKEN, at_once, simulator};
+use super::rig::{AT_ONCE, DEADLINE, Rig, TOKEN, api, at_once, simulator, user};
+use crate::wait;
+
+/// The group of a kind that is just like ScimUser, but nobody's: what the floor is measured by is nothing for
+/// the operator to watch, or to write to.
+const GROUP: &str = "floor.scim-operator.io";
+/// The namespace of its objects.
+const NAMESPACE: &str = "floor";
 
 /// How many requests are tried at a time; the best counts.
 const CONCURRENCIES: [usize; 3] = [16, 48, 128];
@@ -36,15 +46,61 @@ impl Floors {
     }
 }
 
-/// Measures with so many users, declared in `namespace` before, whose connection does not exist.
+/// Declares so many users of a kind that nobody watches, with the schema and the rules of ScimUser.
 ///
 /// # Errors
 /// When a request fails.
-pub async fn measure(rig: &Rig, namespace: &str, users: usize, turn: &str) -> Result<Floors> {
+pub async fn prepare(rig: &Rig, users: usize) -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(rig.client.clone());
+    let mut definition = definitions.get("scimusers.scim-operator.io").await?;
+    let name = format!("scimusers.{GROUP}");
+    definition.metadata = ObjectMeta {
+        name: Some(name.clone()),
+        ..ObjectMeta::default()
+    };
+    definition.spec.group = GROUP.to_owned();
+    definition.status = None;
+    definitions
+        .create(&PostParams::default(), &definition)
+        .await?;
+    wait::eventually("the kind of the floor", DEADLINE, async || {
+        let status = definitions.get(&name).await?.status;
+        let conditions = status.and_then(|s| s.conditions).unwrap_or_default();
+        let there = |c: &_| is_true(c, "Established");
+        Ok(conditions.iter().any(there).then_some(()))
+    })
+    .await?;
+    rig.plane.create_namespace(NAMESPACE).await?;
+    let api = kind(rig);
+    at_once(AT_ONCE, 0..users, async |number| {
+        let mut user = user(&format!("user-{number}"));
+        user["apiVersion"] = format!("{GROUP}/v1alpha1").into();
+        // As the admission policy has it.
+        user["metadata"]["finalizers"] = json!(["scim-operator.io/deprovision"]);
+        let user = serde_json::from_value(user)?;
+        let created = api.create(&PostParams::default(), &user).await;
+        created.map(drop).context("a user of the floor")
+    })
+    .await
+}
+
+fn is_true(condition: &CustomResourceDefinitionCondition, kind: &str) -> bool {
+    condition.type_ == kind && condition.status == "True"
+}
+
+fn kind(rig: &Rig) -> Api<DynamicObject> {
+    api(&rig.client, GROUP, NAMESPACE, "ScimUser", "scimusers")
+}
+
+/// Measures with so many users, prepared before.
+///
+/// # Errors
+/// When a request fails.
+pub async fn measure(rig: &Rig, users: usize, turn: &str) -> Result<Floors> {
     let mut floors = Floors::default();
     for concurrency in CONCURRENCIES {
         let posts = posts(users, concurrency).await?;
-        let statuses = statuses(rig, namespace, users, concurrency, turn).await?;
+        let statuses = statuses(rig, users, concurrency, turn).await?;
         eprintln!(
             "floor, {concurrency} in flight: {posts:.0} POSTs/s, {statuses:.0} status writes/s"
         );
@@ -87,14 +143,8 @@ fn body(number: usize) -> Value {
     })
 }
 
-async fn statuses(
-    rig: &Rig,
-    namespace: &str,
-    users: usize,
-    concurrency: usize,
-    turn: &str,
-) -> Result<f64> {
-    let api = rig.users(namespace);
+async fn statuses(rig: &Rig, users: usize, concurrency: usize, turn: &str) -> Result<f64> {
+    let api = kind(rig);
     let begun = Instant::now();
     at_once(concurrency, 0..users, async |number| {
         let status = status(number, concurrency, turn);

@@ -57,13 +57,12 @@ struct Fleet {
 /// # Errors
 /// When something does not come to an end.
 pub async fn measure(sizes: Sizes, most: usize) -> Result<Found> {
-    let mut namespaces = vec!["floor".to_owned()];
-    namespaces.extend((0..sizes.connections).map(namespace));
+    let namespaces: Vec<String> = (0..sizes.connections).map(namespace).collect();
     let named: Vec<&str> = namespaces.iter().map(String::as_str).collect();
     let rig = Rig::start_with(&named, "sharding.enabled=true").await?;
     let floor_users = 500;
-    rig.declare("floor", 0..floor_users).await?;
-    let floors = floors::measure(&rig, "floor", floor_users, "before").await?;
+    floors::prepare(&rig, floor_users).await?;
+    let floors = floors::measure(&rig, floor_users, "before").await?;
     let mut fleet = Fleet {
         rig,
         sizes,

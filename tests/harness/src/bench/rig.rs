@@ -119,17 +119,35 @@ impl Rig {
 
     /// The users of a namespace.
     pub fn users(&self, namespace: &str) -> Api<DynamicObject> {
-        api(&self.client, namespace, "ScimUser", "scimusers")
+        api(
+            &self.client,
+            "scim-operator.io",
+            namespace,
+            "ScimUser",
+            "scimusers",
+        )
     }
 
     /// The groups of a namespace.
     pub fn groups(&self, namespace: &str) -> Api<DynamicObject> {
-        api(&self.client, namespace, "ScimGroup", "scimgroups")
+        api(
+            &self.client,
+            "scim-operator.io",
+            namespace,
+            "ScimGroup",
+            "scimgroups",
+        )
     }
 
     /// The connections of a namespace.
     pub fn connections(&self, namespace: &str) -> Api<DynamicObject> {
-        api(&self.client, namespace, "ScimConnection", "scimconnections")
+        api(
+            &self.client,
+            "scim-operator.io",
+            namespace,
+            "ScimConnection",
+            "scimconnections",
+        )
     }
 
     /// The connection `scim` of a namespace, to this URL; `spec` says what differs.
@@ -252,8 +270,15 @@ pub async fn at_once<T, F: Future<Output = Result<()>>>(
         .await
 }
 
-fn api(client: &kube::Client, namespace: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("scim-operator.io", "v1alpha1", kind);
+/// A kind of ours, or one like it.
+pub fn api(
+    client: &kube::Client,
+    group: &str,
+    namespace: &str,
+    kind: &str,
+    plural: &str,
+) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk(group, "v1alpha1", kind);
     let resource = ApiResource::from_gvk_with_plural(&kind, plural);
     Api::namespaced_with(client.clone(), namespace, &resource)
 }

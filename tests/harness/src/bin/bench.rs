@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
     let wanted = |scene: &str| only.contains(&scene);
     let mut rows = Vec::new();
     if wanted("converge") {
-        let rig = Rig::start(&["floor", "bench"]).await?;
+        let rig = Rig::start(&["bench"]).await?;
         let (found, mut operator, backend) = scenes::converge(&rig, "bench", &sizes).await?;
         say(&mut rows, found);
         let found = scenes::steady(&rig, "bench", &sizes, &operator, &backend).await?;

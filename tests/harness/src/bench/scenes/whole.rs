@@ -26,9 +26,8 @@ pub async fn converge(
     namespace: &str,
     sizes: &Sizes,
 ) -> Result<(Vec<Row>, Operator, scim_sim::Simulator)> {
-    let floor_namespace = "floor";
-    rig.declare(floor_namespace, 0..sizes.floor).await?;
-    let before = floors::measure(rig, floor_namespace, sizes.floor, "before").await?;
+    floors::prepare(rig, sizes.floor).await?;
+    let before = floors::measure(rig, sizes.floor, "before").await?;
     let backend = simulator().await?;
     let declared = Instant::now();
     rig.declare(namespace, 0..sizes.users).await?;
@@ -49,12 +48,8 @@ pub async fn converge(
     let requests = Requests::now(&rig.client).await?;
     let cpu = cpu_seconds(operator.id())?;
     let peak = memory(operator.id())?.peak;
-    // The users of the floor have a status of the operator's too: they name no connection of theirs.
-    let of_the_floor = sizes.floor as u64;
-    let writes = requests
-        .writes_since(&counted, "scimusers")
-        .saturating_sub(of_the_floor);
-    let after = floors::measure(rig, floor_namespace, sizes.floor, "after").await?;
+    let writes = requests.writes_since(&counted, "scimusers");
+    let after = floors::measure(rig, sizes.floor, "after").await?;
     let floors: Floors = before.or(after);
     let rate = sizes.users as f64 / took;
     let ratio = rate / floors.least();
