@@ -33,9 +33,11 @@ use crate::scim::Turns;
 
 type Shared = Arc<RwLock<Roster>>;
 
-/// Writes to the API server that are in flight at once: as many as make it work as fast as it can, and few
-/// enough that what is new is soon through, whatever else there is to be written.
-const WRITES_AT_ONCE: usize = 32;
+/// Writes to the API server that are in flight at once: it works no faster when it is asked more.
+const WRITES_AT_ONCE: usize = 64;
+/// Those of them about what only drifted: few, since the API server shares itself among all it is asked, and
+/// what is new is to be through soon.
+const OF_DRIFT: usize = 8;
 
 /// What every reconciler shares.
 pub struct Context {
@@ -151,7 +153,7 @@ impl Context {
             namespaces,
         } = stores;
         let roster = Shared::default();
-        let writes = Turns::new(WRITES_AT_ONCE);
+        let writes = Turns::new(WRITES_AT_ONCE, OF_DRIFT);
         if options.seat.is_none() {
             let (fence, events) = (options.fence.clone(), events.clone());
             let (held, _) = Held::new(client.clone(), fence, events, writes.clone());

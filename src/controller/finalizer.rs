@@ -330,7 +330,7 @@ mod tests {
         });
         let client = Client::new(service, "default");
         let events = Events::start(client.clone());
-        let (held, _) = Held::new(client, Fence::none(), events, Turns::new(1));
+        let (held, _) = Held::new(client, Fence::none(), events, Turns::new(1, 1));
         (held, asked)
     }
 

@@ -111,7 +111,7 @@ impl Limiter {
         let quota =
             Quota::per_second(rate).allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
         Self {
-            turns: Turns::new(1),
+            turns: Turns::new(1, 1),
             slots: Arc::new(Semaphore::new(slots as usize)),
             rate: RateLimiter::direct_with_clock(quota, TokioClock),
             pace: Mutex::new(Pace::new(rate.get())),

@@ -1,5 +1,7 @@
 //! Who is next: two lanes of requests before a gate that lets so many through at once.
 //!
+//! Of those, some are kept from the second lane, so that who is new finds room.
+//!
 //! Guarantees: within a lane, first come, first served; what is new goes before what only puts right what
 //! somebody else changed, but for every eighth turn, so that neither lane starves; a turn that nobody
 //! takes, or that is given up, passes on.
@@ -25,6 +27,7 @@ const IN_A_ROW: u32 = 7;
 #[derive(Debug, Default)]
 struct State {
     taken: usize,
+    drift_taken: usize,
     fresh: VecDeque<oneshot::Sender<Turn>>,
     drift: VecDeque<oneshot::Sender<Turn>>,
     in_a_row: u32,
@@ -34,19 +37,21 @@ struct State {
 #[derive(Debug)]
 pub struct Turns {
     at_once: usize,
+    of_drift: usize,
     state: Mutex<State>,
 }
 
 /// The right to be one of those that are let through; passes on when dropped.
 #[derive(Debug)]
-pub struct Turn(Option<Arc<Turns>>);
+pub struct Turn(Option<(Arc<Turns>, Lane)>);
 
 impl Turns {
-    /// A gate for so many at once, one at least.
+    /// A gate for so many at once, of which so many may be of the second lane; one at least of both.
     #[must_use]
-    pub fn new(at_once: usize) -> Arc<Self> {
+    pub fn new(at_once: usize, of_drift: usize) -> Arc<Self> {
         Arc::new(Self {
             at_once: at_once.max(1),
+            of_drift: of_drift.max(1),
             state: Mutex::default(),
         })
     }
@@ -56,9 +61,9 @@ impl Turns {
         loop {
             let waiting = {
                 let mut state = self.lock();
-                if state.taken < self.at_once {
-                    state.taken += 1;
-                    return Turn(Some(self.clone()));
+                if self.has_room(&state, lane) {
+                    state.enter(lane);
+                    return Turn(Some((self.clone(), lane)));
                 }
                 let (sender, receiver) = oneshot::channel();
                 match lane {
@@ -78,44 +83,66 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands the turn to whoever is next and still there.
-    fn pass_on(self: &Arc<Self>) {
+    fn has_room(&self, state: &State, lane: Lane) -> bool {
+        state.taken < self.at_once && (lane == Lane::Fresh || state.drift_taken < self.of_drift)
+    }
+
+    /// Ends a turn, and hands it to whoever is next and still there.
+    fn pass_on(self: &Arc<Self>, mut ended: Lane) {
         loop {
-            let next = self.lock().next();
-            let Some(next) = next else { return };
-            match next.send(Turn(Some(self.clone()))) {
+            let next = {
+                let mut state = self.lock();
+                state.leave(ended);
+                let drift_may = self.has_room(&state, Lane::Drift);
+                let next = state.next(drift_may);
+                if let Some((lane, _)) = &next {
+                    state.enter(*lane);
+                }
+                next
+            };
+            let Some((lane, next)) = next else { return };
+            match next.send(Turn(Some((self.clone(), lane)))) {
                 Ok(()) => return,
                 // Gone meanwhile. Disarmed, since this loop goes on with it.
                 Err(mut turn) => drop(turn.0.take()),
             }
+            ended = lane;
         }
     }
 }
 
 impl State {
-    /// Who is next; with nobody there one more may come.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let drift_is_due = self.in_a_row >= IN_A_ROW && !self.drift.is_empty();
-        let fresh = if drift_is_due {
-            None
-        } else {
-            self.fresh.pop_front()
-        };
-        if let Some(fresh) = fresh {
+    fn enter(&mut self, lane: Lane) {
+        self.taken += 1;
+        self.drift_taken += usize::from(lane == Lane::Drift);
+    }
+
+    fn leave(&mut self, lane: Lane) {
+        self.taken -= 1;
+        self.drift_taken -= usize::from(lane == Lane::Drift);
+    }
+
+    /// Who is next, where there is room for one.
+    fn next(&mut self, drift_may: bool) -> Option<(Lane, oneshot::Sender<Turn>)> {
+        let drift_waits = drift_may && !self.drift.is_empty();
+        let drift_is_due = drift_waits && self.in_a_row >= IN_A_ROW;
+        if !drift_is_due && let Some(fresh) = self.fresh.pop_front() {
             self.in_a_row += 1;
-            return Some(fresh);
+            return Some((Lane::Fresh, fresh));
+        }
+        if !drift_waits {
+            return None;
         }
         self.in_a_row = 0;
-        let drift = self.drift.pop_front();
-        self.taken -= usize::from(drift.is_none());
-        drift
+        let drift = self.drift.pop_front()?;
+        Some((Lane::Drift, drift))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.pass_on();
+        if let Some((turns, lane)) = self.0.take() {
+            turns.pass_on(lane);
         }
     }
 }
@@ -129,7 +156,7 @@ mod tests {
 
     /// Has these stand in line, in this order, and answers in which order they are let through.
     fn order(lanes: &[Lane]) -> Vec<usize> {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let mut held = Some(turns.take(Lane::Fresh).now_or_never().unwrap());
         let mut waiting: Vec<_> = lanes
             .iter()
@@ -170,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_turn_that_is_given_up_passes_on() {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let first = turns.take(Lane::Fresh).now_or_never().unwrap();
         let mut gone = Box::pin(turns.take(Lane::Fresh));
         let mut handed = Box::pin(turns.take(Lane::Fresh));
@@ -189,7 +216,7 @@ mod tests {
 
     #[test]
     fn so_many_at_once_and_no_more() {
-        let turns = Turns::new(3);
+        let turns = Turns::new(3, 3);
         let mut held: Vec<_> = (0..3)
             .map(|_| turns.take(Lane::Drift).now_or_never().unwrap())
             .collect();
@@ -210,8 +237,29 @@ mod tests {
     }
 
     #[test]
+    fn some_are_kept_for_what_is_new() {
+        let turns = Turns::new(3, 1);
+        let drift = turns.take(Lane::Drift).now_or_never().unwrap();
+        let mut more = Box::pin(turns.take(Lane::Drift));
+        assert!(more.as_mut().now_or_never().is_none(), "there is room");
+        let fresh = turns.take(Lane::Fresh).now_or_never().unwrap();
+        let other = turns.take(Lane::Fresh).now_or_never().unwrap();
+        let mut last = Box::pin(turns.take(Lane::Fresh));
+        assert!(last.as_mut().now_or_never().is_none(), "full");
+        drop((fresh, other));
+        assert!(more.as_mut().now_or_never().is_none(), "one at a time");
+        let last = last.as_mut().now_or_never().unwrap();
+        drop(drift);
+        let more = more.as_mut().now_or_never().unwrap();
+        let other = turns.take(Lane::Fresh).now_or_never().unwrap();
+        assert!(turns.take(Lane::Fresh).now_or_never().is_none(), "full");
+        drop((last, more, other));
+        assert!(turns.take(Lane::Drift).now_or_never().is_some(), "free");
+    }
+
+    #[test]
     fn many_who_went_cost_no_depth() {
-        let turns = Turns::new(1);
+        let turns = Turns::new(1, 1);
         let first = turns.take(Lane::Fresh).now_or_never().unwrap();
         for _ in 0..200_000 {
             let mut gone = Box::pin(turns.take(Lane::Fresh));

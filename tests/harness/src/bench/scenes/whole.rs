@@ -10,6 +10,7 @@ use crate::bench::floors::{self, Floors};
 use crate::bench::rig::{Rig, simulator};
 use crate::bench::samples::{Requests, cpu_seconds, memory};
 use crate::bench::table::Row;
+use crate::wait;
 
 /// How long an idle operator is watched.
 const IDLE: Duration = Duration::from_secs(20);
@@ -44,8 +45,14 @@ pub async fn converge(
     let operator = rig.operator()?;
     rig.in_step(namespace, sizes.users, patience(sizes.users))
         .await?;
+    // Counted is who came out well, whose status may still be on its way.
+    let all = sizes.users as u64;
+    let requests = wait::eventually("the last statuses", patience(sizes.users), async || {
+        let now = Requests::now(&rig.client).await?;
+        Ok((now.writes_since(&counted, "scimusers") >= all).then_some(now))
+    })
+    .await?;
     let took = begun.elapsed().as_secs_f64();
-    let requests = Requests::now(&rig.client).await?;
     let cpu = cpu_seconds(operator.id())?;
     let peak = memory(operator.id())?.peak;
     let writes = requests.writes_since(&counted, "scimusers");
