@@ -91,7 +91,7 @@ pub async fn report(
     // Before they are listed there seem to be none, and all of none were looked at.
     if !memory.counted
         && context.users_are_known()
-        && looked_at >= to_be_looked_at(context, connection)
+        && looked_at >= context.index(|index| index.looked_after(&connection.key))
         && matches!(connection.phase(), Phase::Ready(_))
     {
         memory.counted = true;
@@ -294,17 +294,6 @@ fn verdicts(
             )
         }
     }
-}
-
-/// How many users will have an outcome: all but those that are gone for us, and held by somebody else's
-/// finalizer.
-fn to_be_looked_at(context: &Context, connection: &Connection) -> usize {
-    let members = context.index(|index| index.members_of(&connection.key));
-    let gone = members.iter().filter(|key| {
-        let user = context.kept(key);
-        user.is_some_and(|user| user.is_going && !user.is_bound)
-    });
-    members.len() - gone.count()
 }
 
 /// The counts, and how many users they are of.

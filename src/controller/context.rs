@@ -322,7 +322,7 @@ impl Context {
 
     /// Wakes everybody and everything of a namespace.
     pub fn wake_namespace(&self, namespace: &str) {
-        let here = |key: &Key| key.namespace == namespace;
+        let here = |key: &Key| &*key.namespace == namespace;
         let users = self.index(|index| index.all());
         self.wake_users(users.into_iter().filter(here));
         let groups = self.groups_index(|index| index.all());

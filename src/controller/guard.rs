@@ -66,8 +66,8 @@ pub fn withdraw(connection: &Connection, user: &Key, uid: &str) -> bool {
 
 fn case(user: &Key, uid: &str, action: Deprovisioning) -> Case {
     Case {
-        namespace: user.namespace.clone(),
-        name: user.name.clone(),
+        namespace: user.namespace.to_string(),
+        name: user.name.to_string(),
         uid: uid.to_owned(),
         action,
     }

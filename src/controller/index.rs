@@ -2,30 +2,53 @@
 //! who belongs to which connection. Fed by the watch, so that it is whole before the first reconcile.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::{Resource, ResourceExt};
 
 use crate::api::ScimUser;
+use crate::controller::finalizer;
 use crate::domain::few::Few;
 use crate::domain::names::fold_name;
 
-/// Namespace and name of an object of a kind that the context tells.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+/// Namespace and name of an object of a kind that the context tells. A clone is the same one, not another:
+/// that of one user lies in a dozen places.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<Named>);
+
+/// What a [`Key`] says.
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Named {
+    /// The namespace.
+    pub namespace: Box<str>,
+    /// The name.
+    pub name: Box<str>,
+}
+
+impl Deref for Key {
+    type Target = Named;
+
+    fn deref(&self) -> &Named {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Key {
     /// A key from its parts.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
+    pub fn new(namespace: impl Into<Box<str>>, name: impl Into<Box<str>>) -> Self {
+        Self(Arc::new(Named {
             namespace: namespace.into(),
             name: name.into(),
-        }
+        }))
     }
 
     /// The key of an object.
@@ -52,8 +75,8 @@ impl Key {
     }
 }
 
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
@@ -64,21 +87,30 @@ type Rank = (i64, Key);
 #[derive(Clone, Debug, PartialEq)]
 struct Facts {
     connection: Key,
-    user_name: String,
+    user_name: Arc<str>,
     rank: Rank,
     manager: Option<Key>,
     /// The id that its status records, of whichever backend.
-    recorded: Option<String>,
+    recorded: Option<Arc<str>>,
+    /// Deleted, and held by somebody else's finalizer alone.
+    released: bool,
+}
+
+/// The users of a connection.
+#[derive(Debug, Default)]
+struct Members {
+    all: HashSet<Key>,
+    released: usize,
 }
 
 /// The index. Every change returns the users whose own outcome may change by it.
 #[derive(Debug, Default)]
 pub struct Index {
     facts: HashMap<Key, Facts>,
-    claims: HashMap<(Key, String), Few<Rank>>,
+    claims: HashMap<(Key, Arc<str>), Few<Rank>>,
     reports: HashMap<Key, HashSet<Key>>,
-    members: HashMap<Key, HashSet<Key>>,
-    recorders: HashMap<String, Few<Key>>,
+    members: HashMap<Key, Members>,
+    recorders: HashMap<Arc<str>, Few<Key>>,
     listed: Option<HashSet<Key>>,
 }
 
@@ -99,10 +131,7 @@ impl Index {
             .filter(|key| !listed.contains(key))
             .cloned()
             .collect();
-        let mut woken: Vec<Key> = gone.iter().flat_map(|key| self.remove(key)).collect();
-        // A pass may have run on what the store had before this listing was whole.
-        woken.extend(listed);
-        woken
+        gone.iter().flat_map(|key| self.remove(key)).collect()
     }
 
     /// Every user.
@@ -112,7 +141,7 @@ impl Index {
 
     /// A user was added or changed.
     pub fn apply(&mut self, user: &ScimUser) -> Vec<Key> {
-        let key = Key::of(user);
+        let key = self.same(Key::of(user));
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
@@ -126,14 +155,15 @@ impl Index {
             .and_then(|e| e.manager.as_ref())
             .and_then(|m| m.user_ref.as_ref());
         let facts = Facts {
-            connection: Key::connection_of(user),
-            user_name: fold_name(&user.spec.user_name),
+            connection: self.same_connection(Key::connection_of(user)),
+            user_name: fold_name(&user.spec.user_name).into(),
             rank: (created, key.clone()),
-            recorded: user.status.as_ref().and_then(|status| status.id.clone()),
+            released: user.metadata.deletion_timestamp.is_some() && !finalizer::is_bound(user),
+            recorded: self.same_id(user.status.as_ref().and_then(|status| status.id.as_deref())),
             manager: manager.map(|r| {
                 Key::new(
-                    r.namespace.clone().unwrap_or_else(|| key.namespace.clone()),
-                    r.name.clone(),
+                    r.namespace.as_deref().unwrap_or(&key.namespace),
+                    r.name.as_str(),
                 )
             }),
         };
@@ -163,10 +193,9 @@ impl Index {
                 .or_default()
                 .insert(key.clone());
         }
-        self.members
-            .entry(facts.connection.clone())
-            .or_default()
-            .insert(key.clone());
+        let members = self.members.entry(facts.connection.clone()).or_default();
+        members.all.insert(key.clone());
+        members.released += usize::from(facts.released);
         self.facts.insert(key, facts);
         woken
     }
@@ -183,7 +212,8 @@ impl Index {
             reports.remove(key);
         }
         if let Some(members) = self.members.get_mut(&facts.connection) {
-            members.remove(key);
+            members.all.remove(key);
+            members.released -= usize::from(facts.released);
         }
         let claim_key = (facts.connection, facts.user_name);
         let Some(claim) = self.claims.get_mut(&claim_key) else {
@@ -211,14 +241,19 @@ impl Index {
 
     /// The users that claim `user_name` at a connection.
     pub fn claimants(&self, connection: &Key, user_name: &str) -> Vec<Key> {
-        let claim = self.claims.get(&(connection.clone(), fold_name(user_name)));
+        let claim = self
+            .claims
+            .get(&(connection.clone(), fold_name(user_name).into()));
         let ranks = claim.into_iter().flat_map(Few::iter);
         ranks.map(|(_, key)| key.clone()).collect()
     }
 
     /// The users of a namespace, and those that claim the same people as one of them.
     pub fn touched_by_namespace(&self, namespace: &str) -> HashSet<Key> {
-        let here = self.facts.iter().filter(|(k, _)| k.namespace == namespace);
+        let here = self
+            .facts
+            .iter()
+            .filter(|(k, _)| &*k.namespace == namespace);
         here.flat_map(|(_, facts)| self.claimants(&facts.connection, &facts.user_name))
             .collect()
     }
@@ -226,6 +261,24 @@ impl Index {
     /// The connection that a user names.
     pub fn connection_of(&self, key: &Key) -> Option<Key> {
         self.facts.get(key).map(|facts| facts.connection.clone())
+    }
+
+    /// The key by which a user is known here, or this one: so that there is one of each.
+    pub fn same(&self, key: Key) -> Key {
+        self.facts
+            .get_key_value(&key)
+            .map_or(key, |(same, _)| same.clone())
+    }
+
+    fn same_connection(&self, key: Key) -> Key {
+        self.members
+            .get_key_value(&key)
+            .map_or(key, |(same, _)| same.clone())
+    }
+
+    fn same_id(&self, id: Option<&str>) -> Option<Arc<str>> {
+        let same = |id| self.recorders.get_key_value(id);
+        id.map(|id| same(id).map_or_else(|| id.into(), |(same, _)| same.clone()))
     }
 
     /// Whether a user is one of a connection's.
@@ -240,7 +293,7 @@ impl Index {
     }
 
     /// Notes which id a user's status records now.
-    fn record(&mut self, key: &Key, id: Option<&String>) {
+    fn record(&mut self, key: &Key, id: Option<&Arc<str>>) {
         let before = self.facts.get(key).and_then(|facts| facts.recorded.clone());
         if let Some(before) = before
             && let Some(keys) = self.recorders.get_mut(&before)
@@ -274,17 +327,22 @@ impl Index {
 
     /// How many users a connection has.
     pub fn member_count(&self, connection: &Key) -> usize {
-        self.members.get(connection).map_or(0, HashSet::len)
+        let members = self.members.get(connection);
+        members.map_or(0, |members| members.all.len())
+    }
+
+    /// How many of them are ours to look at: all but those that are deleted, and held by somebody else's
+    /// finalizer.
+    pub fn looked_after(&self, connection: &Key) -> usize {
+        let members = self.members.get(connection);
+        members.map_or(0, |members| members.all.len() - members.released)
     }
 
     /// The users of a connection.
     pub fn members_of(&self, connection: &Key) -> Vec<Key> {
-        self.members
-            .get(connection)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        let members = self.members.get(connection);
+        let all = members.map(|members| members.all.iter().cloned().collect());
+        all.unwrap_or_default()
     }
 }
 
@@ -340,15 +398,53 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_held_by_others_alone_is_not_waited_for() {
+        let connection = Key::new("team", "c");
+        let going = |finalizer: &str| {
+            let mut user = user("a", "a", "2026-01-01T00:00:00Z");
+            let gone = serde_json::json!("2026-01-02T00:00:00Z");
+            user.metadata.deletion_timestamp = serde_json::from_value(gone).expect("a time");
+            user.metadata.finalizers = Some(vec![finalizer.to_owned()]);
+            user
+        };
+        let mut index = Index::default();
+        index.apply(&user("a", "a", "2026-01-01T00:00:00Z"));
+        index.apply(&user("b", "b", "2026-01-01T00:00:00Z"));
+        let count = |index: &Index| {
+            let all = index.member_count(&connection);
+            (all, index.looked_after(&connection))
+        };
+        assert_eq!(count(&index), (2, 2));
+        index.apply(&going(crate::api::FINALIZER));
+        assert_eq!(count(&index), (2, 2), "we have to let it go");
+        index.apply(&going("example.com/other"));
+        index.apply(&going("example.com/other"));
+        assert_eq!(count(&index), (2, 1));
+        index.remove(&Key::new("team", "a"));
+        assert_eq!(count(&index), (1, 1));
+    }
+
+    #[test]
+    fn one_user_has_one_key() {
+        let mut index = Index::default();
+        let one = user("a", "a", "2026-01-01T00:00:00Z");
+        index.apply(&one);
+        index.apply(&one);
+        let first = index.same(Key::new("team", "a"));
+        let second = index.members_of(&Key::new("team", "c"));
+        assert!(Arc::ptr_eq(&first.0, &second[0].0));
+    }
+
+    #[test]
     fn what_a_new_listing_lacks_is_gone() {
         let mut index = Index::default();
         index.apply(&user("a", "a", "2026-01-01T00:00:00Z"));
         index.begin();
-        index.apply(&user("b", "b", "2026-01-01T00:00:00Z"));
+        index.apply(&user("b", "A", "2026-01-02T00:00:00Z"));
         assert_eq!(
             index.finish(),
             [Key::new("team", "b")],
-            "what was listed is looked at again"
+            "its name is free now"
         );
         assert_eq!(
             index.members_of(&Key::new("team", "c")),

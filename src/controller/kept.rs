@@ -128,7 +128,12 @@ pub fn keep(
     Some(Ok(match event {
         Ok(Event::Init) => Event::Init,
         Ok(Event::InitDone) => Event::InitDone,
-        Ok(Event::InitApply(user)) => Event::InitApply(kept(user)?),
+        // Whoever is listed is woken with all the others once the listing is whole: kube's queue would take as
+        // many at once, and keep the memory for them.
+        Ok(Event::InitApply(user)) => Event::InitApply(KeptUser {
+            is_news: false,
+            ..kept(user)?
+        }),
         Ok(Event::Apply(user)) => Event::Apply(kept(user)?),
         Ok(Event::Delete(user)) => Event::Delete(kept(user)?),
         Err(error) => return Some(Err(error)),

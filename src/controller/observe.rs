@@ -39,7 +39,7 @@ pub fn manager(pass: &Pass<'_>, connection: &Connection) -> Option<ManagerLink> 
         reference
             .namespace
             .clone()
-            .unwrap_or_else(|| pass.key.namespace.clone()),
+            .unwrap_or_else(|| pass.key.namespace.to_string()),
         reference.name.clone(),
     );
     let stored = || {

@@ -106,6 +106,7 @@ pub async fn run(
     .filter_map(move |event| std::future::ready(keep(event, &kept, &sets)))
     .reflect(user_writer)
     .inspect(listed_whole(&context, Kind::Users))
+    .inspect(wake_the_listed(&context))
     .touched_objects()
     .filter(|user| std::future::ready(user.as_ref().map_or(true, |user| user.is_news)));
     let user_known = user_store.clone();
@@ -230,6 +231,16 @@ fn listed_whole<K>(context: &Arc<Context>, kind: Kind) -> impl FnMut(&Seen<K>) +
     move |event| {
         if let Ok(watcher::Event::InitDone) = event {
             relists.is_done(kind);
+        }
+    }
+}
+
+/// Wakes everybody once a listing is whole, and in the store: a pass may have run on what that had before.
+fn wake_the_listed(context: &Arc<Context>) -> impl FnMut(&Seen<KeptUser>) + use<> {
+    let context = context.clone();
+    move |event| {
+        if let Ok(watcher::Event::InitDone) = event {
+            context.wake_users(context.index(|index| index.all()));
         }
     }
 }

@@ -227,7 +227,7 @@ mod tests {
         let woken = RefCell::new(Vec::new());
         let take = |name: &str| {
             slots.take(&Key::new("ns", name), Lane::Fresh, |key| {
-                woken.borrow_mut().push(key.name)
+                woken.borrow_mut().push(key.name.to_string())
             })
         };
         let mut held: Vec<_> = (0..MOST_FRESH).map(|n| take(&n.to_string())).collect();
@@ -257,7 +257,7 @@ mod tests {
         let woken = RefCell::new(Vec::new());
         let take = |name: &str, lane: Lane| {
             slots.take(&Key::new("ns", name), lane, |key| {
-                woken.borrow_mut().push(key.name)
+                woken.borrow_mut().push(key.name.to_string())
             })
         };
         let mut drift: Vec<_> = (0..MOST_DRIFT)
@@ -301,7 +301,7 @@ mod tests {
         let woken = RefCell::new(Vec::new());
         let take = |name: &str| {
             slots.take(&Key::new("ns", name), Lane::Drift, |key| {
-                woken.borrow_mut().push(key.name)
+                woken.borrow_mut().push(key.name.to_string())
             })
         };
         let mut held: Vec<_> = (0..MOST_DRIFT).map(|n| take(&n.to_string())).collect();

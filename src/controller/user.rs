@@ -55,7 +55,7 @@ pub struct Pass<'a> {
 /// # Errors
 /// When the API server cannot be written to.
 pub async fn reconcile(kept: Arc<KeptUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
-    let key = Key::of(&*kept);
+    let key = context.index(|index| index.same(Key::of(&*kept)));
     context.begun.tell(&key);
     if context.unreadable.contains::<ScimUser>(&key) {
         return Ok(Action::await_change());

@@ -168,7 +168,9 @@ mod tests {
             let labels = labels.iter().map(|(k, v)| (k.to_string(), v.to_string()));
             let mut keys = index.that_may_have(&c, user, &[labels.collect()]);
             keys.sort();
-            keys.into_iter().map(|key| key.name).collect::<Vec<_>>()
+            keys.iter()
+                .map(|key| key.name.to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(touched(&index, &ada, &[("team", "x")]), ["chosen", "named"]);
         assert_eq!(touched(&index, &ada, &[]), ["named"]);
