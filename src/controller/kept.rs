@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer};
 use crate::api::ScimUser;
 use crate::controller::finalizer;
 use crate::controller::index::Key;
-use crate::controller::packed::Packed;
+use crate::domain::packed::Packed;
 
 type Labels = BTreeMap<String, String>;
 

@@ -13,6 +13,7 @@ use crate::controller::live::{Connection, Woken};
 use crate::controller::loss;
 use crate::controller::memory::Memory;
 use crate::controller::trouble::{Trouble, trouble};
+use crate::directory::Stored;
 use crate::domain::conditions::Verdict;
 use crate::domain::group::ObservedGroup;
 use crate::domain::names;
@@ -39,7 +40,8 @@ pub async fn listing(
         ..ListingOptions::default()
     };
     let result = list_all(client, ResourceKind::User, &options, |page| {
-        accounts.extend(page.iter().filter_map(|r| Observed::read(r, profile)))
+        let read = page.iter().filter_map(|r| Observed::read(r, profile));
+        accounts.extend(read.map(Stored::new));
     })
     .await;
     let listing = result.map_err(|error| trouble(&error))?;
@@ -146,6 +148,7 @@ pub async fn list_groups(
     if !side.stamps_are_trusted() {
         groups.iter_mut().for_each(|group| group.stamp = None);
     }
+    let groups = groups.into_iter().map(Stored::new).collect();
     let difference = side.mirror().finish_listing(mark, groups, listing.complete);
     side.set_listed(Listed::Done);
     if listing.complete {

@@ -7,10 +7,9 @@ use crate::controller::context::Context;
 use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::live::Connection;
-use crate::directory::{Known, Users};
+use crate::directory::Users;
 use crate::domain::loss::{Count, Lost};
 use crate::domain::names;
-use crate::domain::observed::Observed;
 use crate::scim::{Client, ResourceKind};
 
 /// So many accounts that a listing lacks are asked for by id, since some backends do not list everybody.
@@ -126,17 +125,11 @@ fn count(
         if connection.guard().lets_go(&uid) || !context.is_declared(&key) {
             continue;
         }
-        let name = names::fold_name(&user_name);
         // Servers may number their accounts: an id alone may be a stranger's of another tenant.
-        let is_it = |account: &Observed| {
-            let seen = account.external_id.as_deref();
-            seen == Some(&*mark)
-                || (seen.is_some() && seen == external_id.as_deref())
-                || account.user_name.as_deref().map(names::fold_name) == Some(name.clone())
-        };
-        let found = (same && matches!(directory.by_id(&id), Known::Present(seen) if is_it(&seen)))
-            || !directory.by_external_id(&mark).is_empty()
-            || !directory.by_name(&user_name).is_empty();
+        let mut marks = vec![&*mark];
+        marks.extend(external_id.as_deref());
+        let found = (same && directory.is_there(&id, &marks, &user_name))
+            || directory.has(&mark, &user_name);
         count.recorded += 1;
         count.elsewhere += u32::from(!same);
         if !found {

@@ -27,7 +27,6 @@ pub mod observe;
 pub mod options;
 pub mod outcome;
 pub mod outcomes;
-pub mod packed;
 pub mod past;
 pub mod posts;
 pub mod readable;

@@ -67,7 +67,7 @@ pub async fn candidates(
 ) -> Result<Option<Candidates<Observed>>, ScimError> {
     let mut found = Candidates::default();
     if let Some(id) = pass.recorded() {
-        let before = connection.directory_of(ready).last_known(id).cloned();
+        let before = connection.directory_of(ready).last_known(id);
         found.recorded = by_id(connection, ready, id).await?;
         if let (Some(before), Some(now)) = (&before, &found.recorded) {
             // Renamed by a write whose answer was lost, or by somebody else.

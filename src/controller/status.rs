@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::controller::finalizer::Declared;
-use crate::controller::packed::Packed;
 use crate::controller::roster::Held;
 use crate::domain::conditions::{Verdict, merge};
+use crate::domain::packed::Packed;
 use crate::scim::Lane;
 
 /// What became of a status that was to be written.

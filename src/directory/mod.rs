@@ -4,9 +4,14 @@
 //! Guarantees: a listing never overwrites what we wrote after it began (R05); absence from a listing
 //! is only doubt, to be settled by a GET, never proof of deletion (R21).
 
-use std::collections::{BTreeSet, HashMap};
+mod lookup;
+mod stored;
 
-use crate::domain::few::Few;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use self::lookup::{Lookup, Mark};
+pub use self::stored::Stored;
 use crate::domain::group::ObservedGroup;
 use crate::domain::names::{creating_hash, fold_name};
 use crate::domain::observed::Observed;
@@ -31,7 +36,8 @@ pub enum ExternalIdEcho {
 
 #[derive(Clone, Debug)]
 struct Entry<T> {
-    sighting: T,
+    stored: Stored<T>,
+    mark: Option<Mark>,
     /// When this was last known, in steps of this directory.
     step: u64,
     /// The last complete listing lacked it.
@@ -43,9 +49,9 @@ struct Entry<T> {
 /// Everything of one kind that a backend has.
 #[derive(Debug)]
 pub struct Directory<T> {
-    entries: HashMap<String, Entry<T>>,
-    by_external_id: HashMap<String, Few<String>>,
-    by_name: HashMap<String, Few<String>>,
+    entries: HashMap<Arc<str>, Entry<T>>,
+    by_external_id: Lookup,
+    by_name: Lookup,
     removed: HashMap<String, u64>,
     echoed: BTreeSet<String>,
     external_id: ExternalIdEcho,
@@ -74,12 +80,19 @@ pub enum Known<T> {
     Unknown,
 }
 
+impl<T: Sighting> Entry<T> {
+    /// Whether a listing shows the same to the letter, and there is nothing in it that had to be looked at.
+    fn is_confirmed_by(&self, listed: &Stored<T>) -> bool {
+        !self.doubtful && listed.is_settled() && self.stored.is_like(listed)
+    }
+}
+
 impl<T> Default for Directory<T> {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
-            by_external_id: HashMap::new(),
-            by_name: HashMap::new(),
+            by_external_id: Lookup::default(),
+            by_name: Lookup::default(),
             removed: HashMap::new(),
             echoed: BTreeSet::new(),
             external_id: ExternalIdEcho::default(),
@@ -98,21 +111,40 @@ impl<T: Sighting> Directory<T> {
     }
 
     /// Takes a listing that began at `mark`. Only a complete one casts doubt on what it lacks.
-    pub fn finish_listing(&mut self, mark: u64, listed: Vec<T>, complete: bool) -> Difference {
+    pub fn finish_listing(
+        &mut self,
+        mark: u64,
+        listed: Vec<Stored<T>>,
+        complete: bool,
+    ) -> Difference {
         let mut difference = Difference::default();
-        let ids: BTreeSet<String> = listed.iter().map(|s| s.id().to_owned()).collect();
-        for mut sighting in listed {
-            let id = sighting.id().to_owned();
-            let known = self.entries.get(&id);
-            let removed = self.removed.get(&id);
-            if known.is_some_and(|e| e.step > mark) || removed.is_some_and(|step| *step > mark) {
+        let ids: HashSet<Arc<str>> = listed.iter().map(|s| s.id().clone()).collect();
+        for stored in listed {
+            let known = self.entries.get_mut(stored.id());
+            let removed = self.removed.get(&**stored.id());
+            if known.as_ref().is_some_and(|e| e.step > mark)
+                || removed.is_some_and(|step| *step > mark)
+            {
                 continue;
             }
-            if let Some(known) = known {
-                sighting.carry(&known.sighting);
+            let (doubtful, before) = match known {
+                // Nearly all, at nearly every listing.
+                Some(known) if known.is_confirmed_by(&stored) => {
+                    (known.step, known.unproven) = (mark, false);
+                    continue;
+                }
+                Some(known) => (known.doubtful, known.stored.open()),
+                None => (true, None),
+            };
+            let Some(mut sighting) = stored.open() else {
+                continue;
+            };
+            if let Some(before) = &before {
+                sighting.carry(before);
             }
-            if known.is_none_or(|e| e.doubtful || !e.sighting.same_state(&sighting)) {
-                difference.changed.push(id);
+            let same = before.is_some_and(|before| before.same_state(&sighting));
+            if doubtful || !same {
+                difference.changed.push(stored.id().to_string());
             }
             self.insert(sighting, mark);
         }
@@ -120,7 +152,7 @@ impl<T: Sighting> Directory<T> {
             for (id, entry) in &mut self.entries {
                 if !ids.contains(id) && entry.step <= mark {
                     entry.doubtful = true;
-                    difference.missing.push(id.clone());
+                    difference.missing.push(id.to_string());
                 }
             }
         }
@@ -179,23 +211,47 @@ impl<T: Sighting> Directory<T> {
         match self.entries.get(id) {
             None => Known::Unknown,
             Some(entry) if entry.doubtful || entry.unproven => Known::Doubtful,
-            Some(entry) => Known::Present(entry.sighting.clone()),
+            // What cannot be opened is as good as what nobody has seen: it is asked for.
+            Some(entry) => entry.stored.open().map_or(Known::Doubtful, Known::Present),
         }
     }
 
     /// What was last known of the one with that id, doubtful or not.
-    pub fn last_known(&self, id: &str) -> Option<&T> {
-        self.entries.get(id).map(|entry| &entry.sighting)
+    pub fn last_known(&self, id: &str) -> Option<T> {
+        self.entries.get(id).and_then(|entry| entry.stored.open())
     }
 
     /// Those that carry that mark.
     pub fn by_external_id(&self, external_id: &str) -> Vec<T> {
-        self.all(self.by_external_id.get(external_id))
+        let bearers = self.bearing(external_id);
+        let known = bearers.filter_map(|entry| entry.stored.open());
+        known
+            .filter(|sighting| sighting.external_id() == Some(external_id))
+            .collect()
     }
 
     /// Those with that name, ignoring case.
     pub fn by_name(&self, name: &str) -> Vec<T> {
-        self.all(self.by_name.get(&fold_name(name)))
+        let folded = fold_name(name);
+        let named = self.named(&folded);
+        named.filter_map(|entry| entry.stored.open()).collect()
+    }
+
+    /// Whether there is one with that mark, or with that name, ignoring case. Opens none.
+    pub fn has(&self, external_id: &str, name: &str) -> bool {
+        self.bearing(external_id).next().is_some() || self.named(&fold_name(name)).next().is_some()
+    }
+
+    /// Whether the one with that id is there, and has one of those marks, or that name, ignoring case. Opens none.
+    pub fn is_there(&self, id: &str, external_ids: &[&str], name: &str) -> bool {
+        let entry = self.entries.get(id);
+        entry.is_some_and(|entry| {
+            let bears = |mark: &&str| entry.mark == Some(self.by_external_id.mark(mark));
+            !entry.doubtful
+                && !entry.unproven
+                && (external_ids.iter().any(bears)
+                    || entry.stored.name() == Some(&*fold_name(name)))
+        })
     }
 
     /// Those that bear the name by which a create was begun, as `status.creating` hashes it: the spec
@@ -207,13 +263,14 @@ impl<T: Sighting> Directory<T> {
         // Where marks come back, one without is not what we created.
         let echoed = self.external_id == ExternalIdEcho::Echoed;
         let known = self.entries.values().filter(|entry| !entry.doubtful);
-        let begun = known.map(|entry| &entry.sighting).filter(|sighting| {
-            (sighting.external_id().is_some() || !echoed)
-                && sighting
+        let begun = known.filter(|entry| {
+            (entry.mark.is_some() || !echoed)
+                && entry
+                    .stored
                     .name()
                     .is_some_and(|name| creating_hash(name, endpoint_hash) == creating)
         });
-        begun.cloned().collect()
+        begun.filter_map(|entry| entry.stored.open()).collect()
     }
 
     /// How many there are.
@@ -248,32 +305,48 @@ impl<T: Sighting> Directory<T> {
         }
     }
 
-    fn all(&self, ids: Option<&Few<String>>) -> Vec<T> {
-        let entries = ids
-            .into_iter()
-            .flat_map(Few::iter)
-            .filter_map(|id| self.entries.get(id));
-        entries
-            .filter(|e| !e.doubtful)
-            .map(|e| e.sighting.clone())
-            .collect()
+    fn bearing(&self, external_id: &str) -> impl Iterator<Item = &Entry<T>> {
+        let mark = self.by_external_id.mark(external_id);
+        self.undoubted(self.by_external_id.bearers(mark))
+    }
+
+    fn named(&self, folded: &str) -> impl Iterator<Item = &Entry<T>> {
+        let mark = self.by_name.mark(folded);
+        let named = self.undoubted(self.by_name.bearers(mark));
+        named.filter(move |entry| entry.stored.name() == Some(folded))
+    }
+
+    fn undoubted<'a>(
+        &'a self,
+        ids: impl Iterator<Item = &'a Arc<str>>,
+    ) -> impl Iterator<Item = &'a Entry<T>> {
+        ids.filter_map(|id| self.entries.get(id))
+            .filter(|entry| !entry.doubtful)
     }
 
     fn insert(&mut self, sighting: T, step: u64) {
-        let id = sighting.id().to_owned();
-        self.detach(&id);
-        self.echoed.extend(sighting.attributes().map(str::to_owned));
-        if let Some(mark) = sighting.external_id() {
-            self.external_id = ExternalIdEcho::Echoed;
-            let ids = self.by_external_id.entry(mark.to_owned()).or_default();
-            ids.insert(id.clone());
+        self.detach(sighting.id());
+        for attribute in sighting.attributes() {
+            if !self.echoed.contains(attribute) {
+                self.echoed.insert(attribute.to_owned());
+            }
         }
-        if let Some(name) = sighting.name() {
-            let ids = self.by_name.entry(fold_name(name)).or_default();
-            ids.insert(id.clone());
+        let mark = sighting
+            .external_id()
+            .map(|mark| self.by_external_id.mark(mark));
+        let stored = Stored::new(sighting);
+        let id = stored.id().clone();
+        if let Some(mark) = mark {
+            self.external_id = ExternalIdEcho::Echoed;
+            self.by_external_id.insert(mark, id.clone());
+        }
+        if let Some(name) = stored.name() {
+            let name = self.by_name.mark(name);
+            self.by_name.insert(name, id.clone());
         }
         let entry = Entry {
-            sighting,
+            stored,
+            mark,
             step,
             doubtful: false,
             unproven: false,
@@ -282,14 +355,15 @@ impl<T: Sighting> Directory<T> {
     }
 
     fn detach(&mut self, id: &str) {
-        let Some(entry) = self.entries.remove(id) else {
+        let Some((id, entry)) = self.entries.remove_entry(id) else {
             return;
         };
-        if let Some(mark) = entry.sighting.external_id() {
-            unlink(&mut self.by_external_id, mark, &id.to_owned());
+        if let Some(mark) = entry.mark {
+            self.by_external_id.remove(mark, &id);
         }
-        if let Some(name) = entry.sighting.name() {
-            unlink(&mut self.by_name, &fold_name(name), &id.to_owned());
+        if let Some(name) = entry.stored.name() {
+            let name = self.by_name.mark(name);
+            self.by_name.remove(name, &id);
         }
     }
 }
@@ -300,199 +374,20 @@ impl Groups {
     /// before that and knows no better.
     pub fn forget_members(&mut self, id: &str) {
         self.step += 1;
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.sighting.members = None;
-            entry.step = self.step;
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        match entry.stored.open() {
+            Some(group) => {
+                let members = None;
+                entry.stored = Stored::new(ObservedGroup { members, ..group });
+            }
+            // Not even this is known of it.
+            None => entry.unproven = true,
         }
-    }
-}
-
-fn unlink(index: &mut HashMap<String, Few<String>>, key: &str, id: &String) {
-    if let Some(ids) = index.get_mut(key) {
-        ids.remove(id);
-        if ids.is_empty() {
-            index.remove(key);
-        }
+        entry.step = self.step;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn account(id: &str, name: &str) -> Observed {
-        Observed {
-            id: id.into(),
-            user_name: Some(name.into()),
-            external_id: Some(format!("mark-{id}")),
-            active: Some(true),
-            ..Observed::default()
-        }
-    }
-
-    #[test]
-    fn r21_a_listing_tells_what_changed_and_doubts_what_it_lacks() {
-        let mut directory = Users::default();
-        let mark = directory.begin_listing();
-        let first =
-            directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
-        assert_eq!(first.changed, ["1", "2"]);
-        let mark = directory.begin_listing();
-        let second = directory.finish_listing(mark, vec![account("1", "Eve")], true);
-        assert_eq!(
-            (second.changed, second.missing),
-            (vec!["1".to_owned()], vec!["2".to_owned()])
-        );
-        assert_eq!(directory.by_id("2"), Known::Doubtful);
-        assert!(directory.by_name("ada").is_empty());
-        assert_eq!(directory.by_name("EVE").len(), 1);
-    }
-
-    #[test]
-    fn an_incomplete_listing_casts_no_doubt() {
-        let mut directory = Users::default();
-        directory.put(account("1", "ada"));
-        let mark = directory.begin_listing();
-        let difference = directory.finish_listing(mark, vec![], false);
-        assert_eq!(difference, Difference::default());
-        assert!(matches!(directory.by_id("1"), Known::Present(_)));
-    }
-
-    #[test]
-    fn r05_what_was_written_during_a_listing_is_newer_than_the_listing() {
-        let mut directory = Users::default();
-        directory.put(account("1", "ada"));
-        directory.put(account("2", "bob"));
-        let mark = directory.begin_listing();
-        directory.put(account("1", "ada.new"));
-        directory.put(account("3", "created"));
-        directory.remove("2");
-        let difference =
-            directory.finish_listing(mark, vec![account("1", "ada"), account("2", "bob")], true);
-        assert_eq!(difference, Difference::default());
-        assert_eq!(directory.by_name("ada.new").len(), 1);
-        assert_eq!(directory.by_id("2"), Known::Unknown);
-        assert!(matches!(directory.by_id("3"), Known::Present(_)));
-    }
-
-    #[test]
-    fn what_is_only_assumed_teaches_nothing_of_what_is_returned() {
-        let mut directory = Users::default();
-        let mut assumed = account("1", "ada");
-        assumed.attributes.insert("title".into(), "Countess".into());
-        directory.put_assumed(assumed.clone());
-        assert!(directory.echoed().is_empty());
-        assert_eq!(directory.external_id_echo(), ExternalIdEcho::Unknown);
-        assert_eq!(directory.by_id("1"), Known::Present(assumed.clone()));
-        directory.put(assumed);
-        assert!(directory.echoed().contains("title"));
-        assert_eq!(directory.external_id_echo(), ExternalIdEcho::Echoed);
-    }
-
-    #[test]
-    fn what_was_begun_is_found_by_its_name_and_by_a_mark_where_marks_come_back() {
-        let unmarked = |id: &str, name: &str| Observed {
-            external_id: None,
-            ..account(id, name)
-        };
-        let ada = creating_hash("Ada", Some("here"));
-        let begun = |directory: &Users, endpoint: &str| -> Vec<String> {
-            let found = directory.begun(Some(&ada), Some(endpoint));
-            found.into_iter().map(|account| account.id).collect()
-        };
-        let mut directory = Directory::default();
-        directory.put(unmarked("1", "ada"));
-        directory.put(unmarked("2", "bob"));
-        assert_eq!(begun(&directory, "here"), ["1"]);
-        assert!(
-            begun(&directory, "there").is_empty(),
-            "begun at another backend"
-        );
-        assert!(
-            directory.begun(None, Some("here")).is_empty(),
-            "nothing was begun"
-        );
-        directory.put(account("3", "eve"));
-        assert!(
-            begun(&directory, "here").is_empty(),
-            "ours would bear a mark"
-        );
-    }
-
-    #[test]
-    fn what_a_lost_answer_leaves_unknown_is_asked_for_and_a_listing_from_before_tells_nothing() {
-        let mut directory = Users::default();
-        directory.put(account("1", "ada"));
-        let mark = directory.begin_listing();
-        directory.doubt("1");
-        assert_eq!(directory.by_id("1"), Known::Doubtful);
-        assert_eq!(directory.by_name("ada").len(), 1, "it is still there");
-        let before = directory.finish_listing(mark, vec![account("1", "ada")], true);
-        assert_eq!(before, Difference::default());
-        assert_eq!(directory.by_id("1"), Known::Doubtful);
-        let mark = directory.begin_listing();
-        directory.finish_listing(mark, vec![account("1", "ada")], true);
-        assert!(matches!(directory.by_id("1"), Known::Present(_)));
-        directory.doubt("1");
-        directory.put(account("1", "ada"));
-        assert!(matches!(directory.by_id("1"), Known::Present(_)));
-    }
-
-    #[test]
-    fn an_account_that_comes_back_is_a_change() {
-        let mut directory = Users::default();
-        directory.put(account("1", "ada"));
-        let mark = directory.begin_listing();
-        directory.finish_listing(mark, vec![], true);
-        let mark = directory.begin_listing();
-        assert_eq!(
-            directory
-                .finish_listing(mark, vec![account("1", "ada")], true)
-                .changed,
-            ["1"]
-        );
-    }
-
-    fn group(stamp: &str, members: Option<&[&str]>) -> ObservedGroup {
-        ObservedGroup {
-            id: "g".into(),
-            display_name: Some("Engineering".into()),
-            stamp: Some(stamp.into()),
-            members: members.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
-            ..ObservedGroup::default()
-        }
-    }
-
-    #[test]
-    fn a_group_listed_without_its_members_keeps_them_while_its_stamp_stands() {
-        let mut directory = Groups::default();
-        directory.put(group("1", Some(&["a"])));
-        let mark = directory.begin_listing();
-        let first = directory.finish_listing(mark, vec![group("1", None)], true);
-        assert_eq!(first, Difference::default(), "nobody has to look");
-        assert_eq!(
-            directory.by_id("g"),
-            Known::Present(group("1", Some(&["a"])))
-        );
-        let mark = directory.begin_listing();
-        let second = directory.finish_listing(mark, vec![group("2", None)], true);
-        assert_eq!(second.changed, ["g"]);
-        assert_eq!(directory.by_id("g"), Known::Present(group("2", None)));
-        let mark = directory.begin_listing();
-        let third = directory.finish_listing(mark, vec![group("2", None)], true);
-        assert_eq!(third.changed, ["g"], "until somebody has looked");
-    }
-
-    #[test]
-    fn forgotten_members_are_not_brought_back_by_a_listing_that_began_before() {
-        let mut directory = Groups::default();
-        directory.put(group("1", Some(&["a"])));
-        let mark = directory.begin_listing();
-        directory.forget_members("g");
-        directory.forget_members("unknown");
-        directory.finish_listing(mark, vec![group("1", Some(&["a"]))], true);
-        assert_eq!(directory.by_id("g"), Known::Present(group("1", None)));
-        assert_eq!(directory.by_name("ENGINEERING").len(), 1);
-        assert_eq!(directory.by_id("unknown"), Known::Unknown);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ pub mod leaver;
 pub mod loss;
 pub mod names;
 pub mod observed;
+pub mod packed;
 pub mod plan;
 pub mod profile;
 pub mod record;

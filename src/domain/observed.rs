@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::identity::Sighted;
@@ -11,7 +12,7 @@ use crate::scim::path::AttributePath;
 use crate::scim::types;
 
 /// One account as last seen.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// The backend's id.
     pub id: String,

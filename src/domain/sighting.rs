@@ -1,9 +1,12 @@
 //! What the mirror of a backend has to know of whatever it mirrors, be it accounts or groups.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::identity::Sighted;
 
 /// Something of a backend as it was last seen.
-pub trait Sighting: Sighted + Clone {
+pub trait Sighting: Sighted + Clone + Serialize + DeserializeOwned {
     /// The backend's id.
     fn id(&self) -> &str;
 

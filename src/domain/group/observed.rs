@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::identity::Sighted;
@@ -9,7 +10,7 @@ use crate::domain::sighting::Sighting;
 use crate::scim::types;
 
 /// One group as last seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedGroup {
     /// The backend's id.
     pub id: String,
