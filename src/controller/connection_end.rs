@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::{Api, Client, ResourceExt};
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
@@ -17,6 +17,24 @@ use crate::controller::past::Past;
 use crate::controller::roster::Held;
 use crate::controller::scope::{self, Ending};
 use crate::domain::conditions::Verdict;
+
+/// Whether there is no connection of that name. The watch of connections may be behind that of users, and
+/// whoever is let go because of it is looked for nowhere: so the API server itself is asked.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn is_gone(context: &Context, key: &Key) -> Result<bool, kube::Error> {
+    if context.unreadable.contains::<ScimConnection>(key) {
+        return Ok(false);
+    }
+    is_gone_by(&context.client, key).await
+}
+
+async fn is_gone_by(client: &Client, key: &Key) -> Result<bool, kube::Error> {
+    let connections: Api<ScimConnection> = Api::namespaced(client.clone(), &key.namespace);
+    let there = connections.get_metadata_opt(&key.name).await?;
+    Ok(there.is_none())
+}
 
 /// Whether a connection goes.
 pub enum End {
@@ -110,4 +128,38 @@ fn needed_by(context: &Context, object: &ScimConnection) -> usize {
             .count()
         // Whose the unreadable are nobody knows.
         + context.unreadable.bound()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_gone_only_when_the_api_server_says_so() {
+        let status = |code: u16, reason: &str| {
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": reason, "reason": reason, "code": code})
+        };
+        let there = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"name": "c", "namespace": "team"}});
+        for (code, body, gone) in [
+            (404, status(404, "NotFound"), Some(true)),
+            (200, there, Some(false)),
+            (403, status(403, "Forbidden"), None),
+            (500, status(500, "InternalError"), None),
+        ] {
+            let service = tower::service_fn(move |_: http::Request<Body>| {
+                let body = Body::from(body.to_string().into_bytes());
+                let answer = http::Response::builder().status(code).body(body);
+                std::future::ready(answer)
+            });
+            let client = Client::new(service, "default");
+            let found = is_gone_by(&client, &Key::new("team", "c")).await.ok();
+            assert_eq!(found, gone, "{code}");
+        }
+    }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
-use crate::api::ScimConnection;
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
@@ -16,7 +15,7 @@ use crate::controller::outcome;
 use crate::controller::past::Past;
 use crate::controller::report::{self, Report};
 use crate::controller::user::Pass;
-use crate::controller::{act, guard, observe, scope};
+use crate::controller::{act, connection_end, guard, observe, scope};
 use crate::domain::conditions::Verdict;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
 use crate::domain::identity::is_orphaned;
@@ -82,7 +81,7 @@ async fn part_by(
     scope: Scope,
 ) -> Result<Action, kube::Error> {
     if finalizer::past(pass.context, pass.user) == Past::Unknown
-        && let Some(word) = never_was(pass, connection).await
+        && let Some(word) = never_was(pass, connection).await?
     {
         return release(pass, connection, word).await;
     }
@@ -138,28 +137,32 @@ async fn part_by(
 /// Whether a user of whom nothing is recorded can go without a write, though an earlier process may have
 /// begun to create it: nobody who never had an account is kept by a suspension, a dry run or a connection
 /// that does not exist.
-async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
+///
+/// # Errors
+/// When the API server does not say whether the connection exists.
+async fn never_was(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+) -> Result<Option<Word<'static>>, kube::Error> {
     let Some(connection) = connection else {
-        let unreadable = &pass.context.unreadable;
         // A connection stays for whoever may have an account: it went by force, or never was.
-        let gone = !unreadable.contains::<ScimConnection>(&Key::connection_of(pass.user));
-        return gone.then(|| Word::undone(finalizer::UNRECORDED));
+        let gone = connection_end::is_gone(pass.context, &Key::connection_of(pass.user)).await?;
+        return Ok(gone.then(|| Word::undone(finalizer::UNRECORDED)));
     };
     if let Some(since) = connection.untouched() {
-        return Some(finalizer::untouched(pass.user, since));
+        return Ok(Some(finalizer::untouched(pass.user, since)));
     }
     let Phase::Ready(ready) = connection.phase_for(&pass.key) else {
-        return None;
+        return Ok(None);
     };
     if !connection.directory_of(&ready).complete() {
         // Whoever waits is woken by the next listing, also those that are not to be written to.
         connection.wait(pass.key.clone());
-        return None;
+        return Ok(None);
     }
-    match find(pass, connection, &ready).await {
-        Ok(Leaver::Nobody) => Some(Word::done("Released", "nothing was found at the backend")),
-        _ => None,
-    }
+    let found = find(pass, connection, &ready).await;
+    let nobody = matches!(found, Ok(Leaver::Nobody));
+    Ok(nobody.then(|| Word::done("Released", "nothing was found at the backend")))
 }
 
 async fn carry_out(

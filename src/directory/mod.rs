@@ -390,4 +390,5 @@ impl Groups {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests;

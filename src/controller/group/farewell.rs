@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
-use crate::api::ScimConnection;
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
-use crate::controller::failures;
 use crate::controller::finalizer::{self, Word};
 use crate::controller::group::side::Listed;
 use crate::controller::group::{Pass, act, observe, report};
@@ -17,6 +15,7 @@ use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::outcome;
 use crate::controller::past::Past;
 use crate::controller::scope;
+use crate::controller::{connection_end, failures};
 use crate::domain::group::{GroupFarewell, ObservedGroup, farewell_group};
 use crate::domain::identity::is_orphaned;
 use crate::domain::leaver::{Leaver, Traces, leaver};
@@ -81,7 +80,7 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
         Ok(Action::await_change())
     };
     if finalizer::past(pass.context, group) == Past::Unknown
-        && let Some(word) = never_was(pass, connection).await
+        && let Some(word) = never_was(pass, connection).await?
     {
         return release(pass, connection, word).await;
     }
@@ -108,19 +107,24 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
 }
 
 /// Whether a group of which nothing is recorded can go without a write, as a user can.
-async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
+///
+/// # Errors
+/// When the API server does not say whether the connection exists.
+async fn never_was(
+    pass: &Pass<'_>,
+    connection: Option<&Connection>,
+) -> Result<Option<Word<'static>>, kube::Error> {
     let Some(connection) = connection else {
-        let unreadable = &pass.context.unreadable;
-        let gone = !unreadable.contains::<ScimConnection>(&pass.connection_key);
-        return gone.then(|| Word::undone(finalizer::UNRECORDED));
+        let gone = connection_end::is_gone(pass.context, &pass.connection_key).await?;
+        return Ok(gone.then(|| Word::undone(finalizer::UNRECORDED)));
     };
     if let Some(since) = connection.untouched() {
-        return Some(finalizer::untouched(pass.group, since));
+        return Ok(Some(finalizer::untouched(pass.group, since)));
     }
     let Phase::Ready(ready) = connection.phase_for_group(&pass.key) else {
-        return None;
+        return Ok(None);
     };
-    match find(pass, connection, &ready).await {
+    Ok(match find(pass, connection, &ready).await {
         Ok(Some(Leaver::Nobody)) => {
             Some(Word::done("Released", "nothing was found at the backend"))
         }
@@ -130,7 +134,7 @@ async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<W
             None
         }
         _ => None,
-    }
+    })
 }
 
 async fn carry_out(

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use anyhow::{Result, anyhow};
 
 pub mod floors;
+pub mod limit;
 pub mod replicas;
 pub mod rig;
 pub mod samples;

@@ -10,6 +10,7 @@ use scim_sim::Simulator;
 use serde_json::json;
 
 use super::floors::{self, Floors};
+use super::limit::CpuLimit;
 use super::rig::{AT_ONCE, DEADLINE, Rig, at_once, simulator};
 use crate::{Operator, wait};
 
@@ -24,6 +25,8 @@ pub struct Sizes {
     pub latency: Duration,
     /// How many requests a connection has in flight.
     pub in_flight: usize,
+    /// The CPU limit of each replica, in thousandths of a core; 0 for none.
+    pub millicores: u64,
 }
 
 impl Sizes {
@@ -49,6 +52,7 @@ struct Fleet {
     rig: Rig,
     sizes: Sizes,
     replicas: Vec<Operator>,
+    limits: Vec<CpuLimit>,
     backends: Vec<Simulator>,
 }
 
@@ -67,6 +71,7 @@ pub async fn measure(sizes: Sizes, most: usize) -> Result<Found> {
         rig,
         sizes,
         replicas: Vec::new(),
+        limits: Vec::new(),
         backends: Vec::new(),
     };
     fleet.connect().await?;
@@ -114,6 +119,10 @@ impl Fleet {
         let pod = format!("replica-{}", self.replicas.len());
         let mut replica = self.rig.replica(&pod)?;
         replica.await_ready(DEADLINE).await?;
+        if self.sizes.millicores > 0 {
+            let limit = CpuLimit::new(replica.id(), self.sizes.millicores)?;
+            self.limits.push(limit);
+        }
         self.replicas.push(replica);
         self.shared_by(self.replicas.len()).await
     }

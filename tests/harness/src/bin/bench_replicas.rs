@@ -1,7 +1,7 @@
 //! `make bench-replicas`: connections that one, two and three replicas share, and what a lost one costs.
 //!
 //! `BENCH_CONNECTIONS` (10), `BENCH_USERS` (100, of each connection in each round), `BENCH_LATENCY_MS` (20),
-//! `BENCH_IN_FLIGHT` (2), `BENCH_REPLICAS` (3).
+//! `BENCH_IN_FLIGHT` (2), `BENCH_REPLICAS` (3), `BENCH_MILLICORES` (100, the CPU limit of each replica; 0 for none).
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +19,7 @@ async fn main() -> Result<()> {
         users: variable("BENCH_USERS", 100)?,
         latency: Duration::from_millis(latency),
         in_flight: variable("BENCH_IN_FLIGHT", 2)?,
+        millicores: variable("BENCH_MILLICORES", 100)?,
     };
     let Found {
         floors,
@@ -40,9 +41,16 @@ async fn main() -> Result<()> {
         sizes.connections, sizes.users, sizes.in_flight
     );
     println!(
-        "Together the connections allow {:.0} users/s; the API server takes {:.0} status writes/s, and a new user costs two writes.",
+        "Together the connections allow {:.0} users/s; the API server takes {:.0} status writes/s, and a new user costs one.",
         sizes.quota(),
         floors.statuses
+    );
+    println!(
+        "Each replica has {}.",
+        match sizes.millicores {
+            0 => "as much CPU as it gets".to_owned(),
+            limit => format!("{limit} thousandths of a core, as by a pod's CPU limit"),
+        }
     );
     println!(
         "After SIGKILL the connections of a replica were others' within {:.1} s (lease 15 s and longest request 30 s).",
