@@ -10,7 +10,6 @@ use tracing_subscriber::EnvFilter;
 
 use crate::controller::context::Options;
 use crate::controller::election::{Candidacy, Election, Fences, Kind, lease};
-use crate::controller::lean;
 use crate::controller::run::run;
 use crate::controller::spread::Seat;
 use crate::http::{self, Readiness};
@@ -210,8 +209,6 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     // A standby is ready as well: an update that waits for the new pod would else wait for ever, since
     // the old one leads until it is told to stop.
     readiness.set();
-    let streaming_lists = lean::streams_lists(&client).await;
-    tracing::debug!(streaming_lists, "how objects are listed");
     let options = Options {
         allow_local_endpoints: arguments.allow_local_endpoints,
         use_system_proxy: arguments.use_system_proxy,
@@ -219,7 +216,6 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         fence: fences.of_requests(),
         seat: seat.clone(),
         scope_grace: Duration::from_secs(arguments.scope_grace_seconds),
-        streaming_lists,
         wire: Default::default(),
     };
     match candidacy {

@@ -5,12 +5,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::time::Duration;
 
-use http::Request;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::client::Body;
-use kube::{Client, Resource};
+use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -21,8 +18,6 @@ use crate::api::{
 };
 use crate::controller::finalizer::Declared;
 
-/// How long the API server may take to say how it lists.
-const ANSWER: Duration = Duration::from_secs(10);
 /// What `kubectl apply` keeps for itself.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -170,19 +165,6 @@ impl<K: Resource<DynamicType = ()>> Resource for Lean<K> {
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.meta
     }
-}
-
-/// Whether the API server sends what it has of a kind as a stream (WatchList, usual since Kubernetes 1.34).
-/// One that does not refuses the first such request, and every other one; so it is asked about our smallest
-/// kind. Without an answer lists are asked for, which works everywhere.
-pub async fn streams_lists(client: &Client) -> bool {
-    let path = ScimConnection::url_path(&(), None);
-    let ask = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1";
-    let Ok(request) = Request::get(format!("{path}?{ask}")).body(Body::empty()) else {
-        return false;
-    };
-    let answer = tokio::time::timeout(ANSWER, client.send(request)).await;
-    matches!(answer, Ok(Ok(answer)) if answer.status().is_success())
 }
 
 #[cfg(test)]

@@ -98,11 +98,7 @@ pub async fn candidates(
 /// The accounts of this mark or name of which nobody knows what the last write to them came to.
 fn doubted(connection: &Connection, ready: &Ready, desired: &Desired) -> Vec<String> {
     let directory = connection.directory_of(ready);
-    let marked = directory.by_external_id(&desired.external_id).into_iter();
-    let found = marked.chain(directory.by_name(&desired.user_name));
-    let ids = found.map(|account| account.id);
-    ids.filter(|id| !matches!(directory.by_id(id), Known::Present(_)))
-        .collect()
+    directory.unproven(&desired.external_id, &desired.user_name)
 }
 
 /// The accounts that bear the name by which a create was begun whose outcome is not recorded.

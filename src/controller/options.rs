@@ -20,8 +20,6 @@ pub struct Options {
     pub seat: Option<Seat>,
     /// How long what is deleted with its namespace or its kind may hold that up.
     pub scope_grace: Duration,
-    /// Whether the API server sends listings as a stream, so that no list of everybody is held in memory.
-    pub streaming_lists: bool,
     /// What carries requests to backends.
     pub wire: Wire,
 }

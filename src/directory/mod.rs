@@ -242,6 +242,16 @@ impl<T: Sighting> Directory<T> {
         self.bearing(external_id).next().is_some() || self.named(&fold_name(name)).next().is_some()
     }
 
+    /// The ids of those with that mark or name of which nobody knows what the last write to them came to.
+    pub fn unproven(&self, external_id: &str, name: &str) -> Vec<String> {
+        let folded = fold_name(name);
+        let found = self.bearing(external_id).chain(self.named(&folded));
+        let unproven = found.filter(|entry| entry.unproven);
+        unproven
+            .map(|entry| entry.stored.id().to_string())
+            .collect()
+    }
+
     /// Whether the one with that id is there, and has one of those marks, or that name, ignoring case. Opens none.
     pub fn is_there(&self, id: &str, external_ids: &[&str], name: &str) -> bool {
         let entry = self.entries.get(id);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use scim_operator::api::connection::Profile as ProfileName;
 use scim_operator::api::group::Membership;
-use scim_operator::directory::{Known, Users};
+use scim_operator::directory::{Known, Stored, Users};
 use scim_operator::domain::diff::{self, Knowledge, NOTHING_RESPELLED};
 use scim_operator::domain::group::{
     DesiredGroup, GroupKnowledge, GroupPlan, Member, MemberPhase, MemberState, ObservedGroup,
@@ -190,6 +190,7 @@ proptest! {
                     let Some(mark) = marks.pop() else { continue };
                     let newer: Vec<(String, Known<Observed>)> = learned.iter().filter(|(_, step)| *step > mark).map(|(id, _)| (id.clone(), directory.by_id(id))).collect();
                     let known: Vec<String> = ["1", "2", "3", "4"].iter().filter(|id| directory.by_id(id) != Known::Unknown).map(|id| (*id).to_owned()).collect();
+                    let listed = listed.into_iter().map(Stored::new).collect();
                     directory.finish_listing(mark, listed, complete);
                     for (id, before) in newer {
                         prop_assert_eq!(directory.by_id(&id), before);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body as Answered;
 use axum::body::{HttpBody, to_bytes};
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config};
 use tokio::time::timeout;
@@ -150,25 +150,6 @@ impl Patience {
     }
 }
 
-/// The same request for a listing as a stream, but for one that is no older than now. kube asks for any age
-/// (`resourceVersion=0`), which a lagging cache may answer with what was before the last leader's last writes;
-/// without a version the API server waits until its cache has caught up, as for any other listing. `None` for
-/// every other request.
-fn consistent(uri: &Uri) -> Option<Uri> {
-    let query = uri.query()?;
-    let is = |pair: &&str| query.split('&').any(|other| other == *pair);
-    if !is(&"sendInitialEvents=true") || !is(&"resourceVersion=0") {
-        return None;
-    }
-    let rest: Vec<&str> = query
-        .split('&')
-        .filter(|pair| *pair != "resourceVersion=0")
-        .collect();
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(format!("{}?{}", uri.path(), rest.join("&")).parse().ok()?);
-    Uri::from_parts(parts).ok()
-}
-
 /// A client as a service.
 struct Over(Client);
 
@@ -229,10 +210,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Answering {
-        if let Some(uri) = consistent(request.uri()) {
-            *request.uri_mut() = uri;
-        }
+    fn call(&mut self, request: Request<Body>) -> Answering {
         let within = self.patience.with(&request);
         if request.method() == Method::GET {
             return bounded(self.inner.call(request), within);

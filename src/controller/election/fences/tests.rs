@@ -208,26 +208,3 @@ fn code(status: u16) -> http::StatusCode {
 fn pending() -> impl futures::Stream<Item = Result<&'static str, BoxError>> {
     stream::pending()
 }
-
-#[test]
-fn r08_a_listing_as_a_stream_is_no_older_than_now() {
-    let watch = "/apis/scim-operator.io/v1alpha1/scimusers?watch=true";
-    for (asked, sent, why) in [
-        (
-            "&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
-            Some("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
-            "a listing",
-        ),
-        ("&resourceVersion=7", None, "a watch that goes on"),
-        ("&resourceVersion=0", None, "a watch that begins anywhere"),
-        (
-            "&resourceVersion=7&sendInitialEvents=true",
-            None,
-            "a listing no older than 7",
-        ),
-    ] {
-        let asked = format!("{watch}{asked}").parse().unwrap();
-        let sent: Option<http::Uri> = sent.map(|sent| format!("{watch}{sent}").parse().unwrap());
-        assert_eq!(consistent(&asked), sent, "{why}");
-    }
-}
