@@ -18,22 +18,27 @@ use crate::controller::roster::Held;
 use crate::controller::scope::{self, Ending};
 use crate::domain::conditions::Verdict;
 
-/// Whether there is no connection of that name. The watch of connections may be behind that of users, and
-/// whoever is let go because of it is looked for nowhere: so the API server itself is asked.
+/// How soon a connection is looked for again that the watch has not shown yet.
+const SOON: Duration = Duration::from_secs(1);
+
+/// When to look again at an object whose connection the watch does not show, where there is one: the watch of
+/// connections may be behind that of users, and what is said or let go for want of a connection would be so in
+/// error. So the API server itself is asked.
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn is_gone(context: &Context, key: &Key) -> Result<bool, kube::Error> {
+pub async fn look_again(context: &Context, key: &Key) -> Result<Option<Action>, kube::Error> {
     if context.unreadable.contains::<ScimConnection>(key) {
-        return Ok(false);
+        return Ok(None);
     }
-    is_gone_by(&context.client, key).await
+    let there = is_there(&context.client, key).await?;
+    Ok(there.then(|| Action::requeue(SOON)))
 }
 
-async fn is_gone_by(client: &Client, key: &Key) -> Result<bool, kube::Error> {
+async fn is_there(client: &Client, key: &Key) -> Result<bool, kube::Error> {
     let connections: Api<ScimConnection> = Api::namespaced(client.clone(), &key.namespace);
     let there = connections.get_metadata_opt(&key.name).await?;
-    Ok(there.is_none())
+    Ok(there.is_some())
 }
 
 /// Whether a connection goes.
@@ -139,16 +144,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_is_gone_only_when_the_api_server_says_so() {
+    async fn a_connection_is_missing_only_when_the_api_server_says_so() {
         let status = |code: u16, reason: &str| {
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": reason, "reason": reason, "code": code})
         };
         let there = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
             "metadata": {"name": "c", "namespace": "team"}});
-        for (code, body, gone) in [
-            (404, status(404, "NotFound"), Some(true)),
-            (200, there, Some(false)),
+        for (code, body, found) in [
+            (404, status(404, "NotFound"), Some(false)),
+            (200, there, Some(true)),
             (403, status(403, "Forbidden"), None),
             (500, status(500, "InternalError"), None),
         ] {
@@ -158,8 +163,8 @@ mod tests {
                 std::future::ready(answer)
             });
             let client = Client::new(service, "default");
-            let found = is_gone_by(&client, &Key::new("team", "c")).await.ok();
-            assert_eq!(found, gone, "{code}");
+            let seen = is_there(&client, &Key::new("team", "c")).await.ok();
+            assert_eq!(seen, found, "{code}");
         }
     }
 }

@@ -164,7 +164,7 @@ pub async fn report(
         return Ok(Wrote::Unchanged);
     }
     announce(object, connection, &before, &next);
-    let wrote = status::patch(&connection.held.client, object, &before, &next).await?;
+    let wrote = status::patch(&connection.held.client, object, &before, &next, None).await?;
     if wrote == Wrote::Written {
         memory.reported = Some(next);
     }

@@ -29,15 +29,9 @@ use crate::controller::secrets::Watches;
 use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
 use crate::controller::waking::{Begun, FEW};
-use crate::scim::Turns;
+use crate::controller::writes::Writes;
 
 type Shared = Arc<RwLock<Roster>>;
-
-/// Writes to the API server that are in flight at once: it works no faster when it is asked more.
-const WRITES_AT_ONCE: usize = 64;
-/// Those of them about what only drifted: few, since the API server shares itself among all it is asked, and
-/// what is new is to be through soon.
-const OF_DRIFT: usize = 8;
 
 /// What every reconciler shares.
 pub struct Context {
@@ -55,8 +49,8 @@ pub struct Context {
     pub namespaces: Store<Namespace>,
     /// Events, off the hot path.
     pub events: Events,
-    /// Through which writes to the API server go.
-    pub writes: Arc<Turns>,
+    /// Through which statuses and finalizers are written.
+    pub writes: Arc<Writes>,
     /// Watches of Secrets and CA bundles, by connection.
     pub watches: Watches,
     /// What was last written of users.
@@ -153,7 +147,7 @@ impl Context {
             namespaces,
         } = stores;
         let roster = Shared::default();
-        let writes = Turns::new(WRITES_AT_ONCE, OF_DRIFT);
+        let writes = Arc::new(Writes::default());
         if options.seat.is_none() {
             let (fence, events) = (options.fence.clone(), events.clone());
             let (held, _) = Held::new(client.clone(), fence, events, writes.clone());

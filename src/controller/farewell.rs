@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
+use crate::api::ScimConnection;
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
@@ -80,8 +81,14 @@ async fn part_by(
     policy: Option<DeletionPolicy>,
     scope: Scope,
 ) -> Result<Action, kube::Error> {
+    if connection.is_none()
+        && let Some(action) =
+            connection_end::look_again(pass.context, &Key::connection_of(pass.user)).await?
+    {
+        return Ok(action);
+    }
     if finalizer::past(pass.context, pass.user) == Past::Unknown
-        && let Some(word) = never_was(pass, connection).await?
+        && let Some(word) = never_was(pass, connection).await
     {
         return release(pass, connection, word).await;
     }
@@ -137,32 +144,28 @@ async fn part_by(
 /// Whether a user of whom nothing is recorded can go without a write, though an earlier process may have
 /// begun to create it: nobody who never had an account is kept by a suspension, a dry run or a connection
 /// that does not exist.
-///
-/// # Errors
-/// When the API server does not say whether the connection exists.
-async fn never_was(
-    pass: &Pass<'_>,
-    connection: Option<&Connection>,
-) -> Result<Option<Word<'static>>, kube::Error> {
+async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
     let Some(connection) = connection else {
+        let unreadable = &pass.context.unreadable;
         // A connection stays for whoever may have an account: it went by force, or never was.
-        let gone = connection_end::is_gone(pass.context, &Key::connection_of(pass.user)).await?;
-        return Ok(gone.then(|| Word::undone(finalizer::UNRECORDED)));
+        let gone = !unreadable.contains::<ScimConnection>(&Key::connection_of(pass.user));
+        return gone.then(|| Word::undone(finalizer::UNRECORDED));
     };
     if let Some(since) = connection.untouched() {
-        return Ok(Some(finalizer::untouched(pass.user, since)));
+        return Some(finalizer::untouched(pass.user, since));
     }
     let Phase::Ready(ready) = connection.phase_for(&pass.key) else {
-        return Ok(None);
+        return None;
     };
     if !connection.directory_of(&ready).complete() {
         // Whoever waits is woken by the next listing, also those that are not to be written to.
         connection.wait(pass.key.clone());
-        return Ok(None);
+        return None;
     }
-    let found = find(pass, connection, &ready).await;
-    let nobody = matches!(found, Ok(Leaver::Nobody));
-    Ok(nobody.then(|| Word::done("Released", "nothing was found at the backend")))
+    match find(pass, connection, &ready).await {
+        Ok(Leaver::Nobody) => Some(Word::done("Released", "nothing was found at the backend")),
+        _ => None,
+    }
 }
 
 async fn carry_out(

@@ -293,7 +293,7 @@ async fn patch_finalizers<K: Declared>(
     let request = request
         .patch(&object.name_any(), &parameters, &patch)
         .map_err(kube::Error::BuildRequest)?;
-    let _turn = held.writes.take(Lane::Fresh).await;
+    let _turn = held.writes.take(&namespace, Lane::Fresh).await;
     held.client.request::<Taken>(request).await.map(drop)
 }
 
@@ -316,7 +316,7 @@ mod tests {
 
     use super::*;
     use crate::controller::events::Events;
-    use crate::scim::{Fence, Turns};
+    use crate::scim::Fence;
 
     /// An API server that answers every patch so, and how many it got.
     fn answering(status: u16, body: serde_json::Value) -> (Held, Arc<AtomicUsize>) {
@@ -330,7 +330,7 @@ mod tests {
         });
         let client = Client::new(service, "default");
         let events = Events::start(client.clone());
-        let (held, _) = Held::new(client, Fence::none(), events, Turns::new(1, 1));
+        let (held, _) = Held::new(client, Fence::none(), events, Arc::default());
         (held, asked)
     }
 

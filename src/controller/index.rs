@@ -420,19 +420,27 @@ mod tests {
         index.apply(&going("example.com/other"));
         index.apply(&going("example.com/other"));
         assert_eq!(count(&index), (2, 1));
-        index.remove(&Key::new("team", "a"));
+        let mut elsewhere = going("example.com/other");
+        elsewhere.spec.connection_ref.name = "d".to_owned();
+        index.apply(&elsewhere);
         assert_eq!(count(&index), (1, 1));
+        let other = Key::new("team", "d");
+        let counts = |index: &Index| (index.member_count(&other), index.looked_after(&other));
+        assert_eq!(counts(&index), (1, 0));
+        index.remove(&Key::new("team", "a"));
+        assert_eq!((count(&index), counts(&index)), ((1, 1), (0, 0)));
     }
 
     #[test]
     fn one_user_has_one_key() {
         let mut index = Index::default();
-        let one = user("a", "a", "2026-01-01T00:00:00Z");
-        index.apply(&one);
-        index.apply(&one);
+        index.apply(&user("a", "a", "2026-01-01T00:00:00Z"));
         let first = index.same(Key::new("team", "a"));
-        let second = index.members_of(&Key::new("team", "c"));
-        assert!(Arc::ptr_eq(&first.0, &second[0].0));
+        let connection = Key::new("team", "c");
+        let member = |index: &Index| index.members_of(&connection)[0].clone();
+        assert!(Arc::ptr_eq(&first.0, &member(&index).0));
+        index.apply(&user("a", "renamed", "2026-01-01T00:00:00Z"));
+        assert!(Arc::ptr_eq(&first.0, &member(&index).0));
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Resource for KeptUser {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use serde_json::json;
 
@@ -290,14 +290,28 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_listed_is_woken_with_the_others_and_is_no_news() {
+        let (store, _writer) = kube::runtime::reflector::store();
+        let sets = LabelSets::default();
+        let news = |event| match keep(Ok(event), &store, &sets) {
+            Some(Ok(watcher::Event::InitApply(user) | watcher::Event::Apply(user))) => user.is_news,
+            _ => panic!("nobody"),
+        };
+        assert!(!news(watcher::Event::InitApply(user(|_| {}))));
+        assert!(news(watcher::Event::Apply(user(|_| {}))));
+    }
+
+    #[test]
     fn nobody_is_shown_by_debug() {
-        let shown = format!("{:?}", kept(&user(|_| {}), None));
-        let bytes = format!("{:?}", "example.com".as_bytes());
+        // Nothing that the dictionary has: it stands as it is among the packed bytes.
+        let secret = "xq7zv0kw";
+        let person = user(|user| user["spec"]["userName"] = secret.into());
+        let kept = kept(&person, None);
+        assert_eq!(kept.open().unwrap().spec.user_name, secret);
+        let shown = format!("{kept:?}");
+        let bytes = format!("{:?}", secret.as_bytes());
         let bytes = bytes.trim_matches(['[', ']']);
-        assert!(
-            !shown.contains("example.com") && !shown.contains(bytes),
-            "{shown}"
-        );
+        assert!(!shown.contains(secret) && !shown.contains(bytes), "{shown}");
     }
 
     #[test]

@@ -43,3 +43,4 @@ pub mod swap;
 pub mod trouble;
 pub mod user;
 pub mod waking;
+pub mod writes;

@@ -79,6 +79,12 @@ impl Unreadable {
     }
 }
 
+/// How objects are listed. As a stream (WatchList) the API server takes two and a half times the CPU for it, and
+/// kube asks for one of any age.
+fn in_pages() -> watcher::Config {
+    watcher::Config::default()
+}
+
 /// All objects of a kind, but for those that cannot be read; `known` is what the cache has.
 pub fn watch<K: Parts + Send + Sync + 'static>(
     context: &Arc<Context>,
@@ -87,8 +93,7 @@ pub fn watch<K: Parts + Send + Sync + 'static>(
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static {
     let api: Api<Lean<K>> = Api::all(context.client.clone());
     let context = context.clone();
-    // In pages. As a stream (WatchList) the API server takes two and a half times the CPU for it.
-    let begin = move || watcher(api.clone(), watcher::Config::default());
+    let begin = move || watcher(api.clone(), in_pages());
     let watch = context.relists.watch(kind, begin);
     watch.filter_map(move |event| {
         let readable = match event {
@@ -240,4 +245,39 @@ async fn say_and_part(
         scope::tell(context, held, &key.namespace, &kind.kind, scope::LEFT);
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use futures::StreamExt;
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn r08_a_listing_is_no_older_than_now() {
+        let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let _ = told.send(request.uri().clone());
+            let answer = http::Response::builder().status(500).body(Body::empty());
+            std::future::ready(answer)
+        });
+        let client = kube::Client::new(service, "default");
+        let api: Api<ScimConnection> = Api::all(client);
+        let mut watch = std::pin::pin!(watcher(api, in_pages()));
+        assert!(
+            watch
+                .next()
+                .await
+                .unwrap()
+                .is_ok_and(|e| matches!(e, Event::Init))
+        );
+        let _ = watch.next().await;
+        let first = asked.recv().await.unwrap();
+        let query = first.query().unwrap_or_default();
+        for any_age in ["resourceVersion", "sendInitialEvents", "watch"] {
+            assert!(!query.contains(any_age), "{query}");
+        }
+    }
 }

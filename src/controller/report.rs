@@ -272,8 +272,6 @@ pub async fn write(
 pub async fn mark_creating(pass: &Pass<'_>, creating: Option<String>) -> Result<(), kube::Error> {
     let statuses = &pass.context.user_statuses;
     statuses
-        .amend(&pass.held, pass.lane(), pass.user, |s| {
-            s.creating = creating
-        })
+        .amend(&pass.held, pass.user, |s| s.creating = creating)
         .await
 }

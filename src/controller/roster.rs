@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use crate::controller::events::Events;
 use crate::controller::index::Key;
 use crate::controller::live::Connection;
-use crate::scim::{Fence, Turns};
+use crate::controller::writes::Writes;
+use crate::scim::Fence;
 
 /// What somebody works on, and nobody else at the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +43,8 @@ pub struct Held {
     pub fence: Fence,
     /// Where events go, for as long as the right lasts.
     pub events: Events,
-    /// Writes to the API server go through it: of the whole process, whatever the right.
-    pub writes: Arc<Turns>,
+    /// Statuses and finalizers of users and groups are written through it: one of the whole process.
+    pub writes: Arc<Writes>,
     _drained: mpsc::Sender<()>,
 }
 
@@ -65,7 +66,7 @@ impl Held {
         client: Client,
         fence: Fence,
         events: Events,
-        writes: Arc<Turns>,
+        writes: Arc<Writes>,
     ) -> (Self, Drained) {
         let (held, drained) = mpsc::channel(1);
         let held = Self {

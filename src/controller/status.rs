@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::controller::finalizer::Declared;
 use crate::controller::roster::Held;
+use crate::controller::writes::Allowed;
 use crate::domain::conditions::{Verdict, merge};
 use crate::domain::packed::Packed;
 use crate::scim::Lane;
@@ -69,8 +70,9 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
         if next == last {
             return Ok(Wrote::Unchanged);
         }
-        let _turn = held.writes.take(lane).await;
-        match patch(&held.client, object, &last, &next).await? {
+        let namespace = object.namespace().unwrap_or_default();
+        let allowed = held.writes.take(&namespace, lane).await;
+        match patch(&held.client, object, &last, &next, Some(allowed)).await? {
             Wrote::Written => {
                 let next = Packed::new(&next).map_err(kube::Error::SerdeError)?;
                 let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,14 +83,14 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
         }
     }
 
-    /// Changes the last status in part: something has to be written down before the pass goes on.
+    /// Changes the last status in part: something has to be written down before the pass goes on, and whoever
+    /// waits for that pass.
     ///
     /// # Errors
     /// When the API server does not take it, or the object is gone: what depends on it must not be done.
     pub async fn amend<K>(
         &self,
         held: &Held,
-        lane: Lane,
         object: &K,
         change: impl FnOnce(&mut S),
     ) -> Result<(), kube::Error>
@@ -97,7 +99,7 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
     {
         let mut next = self.last(object);
         change(&mut next);
-        match self.write(held, lane, object, next).await? {
+        match self.write(held, Lane::Fresh, object, next).await? {
             Wrote::Written | Wrote::Unchanged => Ok(()),
             Wrote::Gone => Err(kube::Error::Service("the object is gone".into())),
         }
@@ -114,7 +116,8 @@ impl<S: Clone + Default + PartialEq + Serialize + DeserializeOwned> Statuses<S> 
 #[derive(Debug, Deserialize)]
 pub struct Taken {}
 
-/// Writes a status over another one. The uid goes along, so that an object made anew is not touched.
+/// Writes a status over another one, by this right where one is needed. The uid goes along, so that an object
+/// made anew is not touched.
 ///
 /// # Errors
 /// When the API server does not take it.
@@ -123,6 +126,7 @@ pub async fn patch<K: Declared, S: Serialize>(
     object: &K,
     before: &S,
     next: &S,
+    allowed: Option<Allowed>,
 ) -> Result<Wrote, kube::Error> {
     let status = merge_patch(
         &serde_json::to_value(before).map_err(kube::Error::SerdeError)?,
@@ -140,7 +144,10 @@ pub async fn patch<K: Declared, S: Serialize>(
             &Patch::Merge(body),
         )
         .map_err(kube::Error::BuildRequest)?;
-    match client.request::<Taken>(request).await {
+    let answer = client.request::<Taken>(request).await;
+    // What follows is no write.
+    drop(allowed);
+    match answer {
         Ok(Taken {}) => Ok(Wrote::Written),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Wrote::Gone),
         // Either it was made anew, or the API server could not settle a race of writers: then nothing

@@ -44,6 +44,8 @@ struct Entry<T> {
     doubtful: bool,
     /// A write was sent, and nobody knows whether it was carried out.
     unproven: bool,
+    /// It is what was sent, and was not shown since: it teaches nothing of what the backend returns.
+    assumed: bool,
 }
 
 /// Everything of one kind that a backend has.
@@ -81,9 +83,10 @@ pub enum Known<T> {
 }
 
 impl<T: Sighting> Entry<T> {
-    /// Whether a listing shows the same to the letter, and there is nothing in it that had to be looked at.
+    /// Whether a listing shows the same to the letter, and there is nothing in it to be looked at, or learned.
     fn is_confirmed_by(&self, listed: &Stored<T>) -> bool {
-        !self.doubtful && listed.is_settled() && self.stored.is_like(listed)
+        let open = self.doubtful || self.assumed || !listed.is_settled();
+        !open && self.stored.is_like(listed)
     }
 }
 
@@ -185,8 +188,12 @@ impl<T: Sighting> Directory<T> {
     /// of what the backend returns: neither which attributes, nor whether `externalId`.
     pub fn put_assumed(&mut self, assumed: T) {
         let (echoed, external_id) = (self.echoed.clone(), self.external_id);
+        let id = assumed.id().to_owned();
         self.put(assumed);
         (self.echoed, self.external_id) = (echoed, external_id);
+        if let Some(entry) = self.entries.get_mut(&*id) {
+            entry.assumed = true;
+        }
     }
 
     /// Records that a write may have been carried out, whose answer was lost: what is known is old,
@@ -360,6 +367,7 @@ impl<T: Sighting> Directory<T> {
             step,
             doubtful: false,
             unproven: false,
+            assumed: false,
         };
         self.entries.insert(id, entry);
     }

@@ -254,3 +254,17 @@ fn what_is_stored_comes_back_as_it_was_whatever_it_is() {
         assert_eq!(stored.open(), Some(account));
     }
 }
+
+#[test]
+fn a_listing_that_shows_just_what_was_assumed_teaches_what_is_returned() {
+    let mut directory = Users::default();
+    let mut assumed = account("1", "ada");
+    assumed.attributes.insert("title".into(), "Countess".into());
+    directory.put_assumed(assumed.clone());
+    assert!(directory.echoed().is_empty());
+    let mark = directory.begin_listing();
+    let difference = directory.finish_listing(mark, listed(vec![assumed.clone()]), true);
+    assert_eq!(difference, Difference::default(), "nobody has to look");
+    assert!(directory.echoed().contains("title"));
+    assert_eq!(directory.external_id_echo(), ExternalIdEcho::Echoed);
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
+use crate::api::ScimConnection;
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
@@ -79,8 +80,13 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
         report::write(pass, connection, Report::waiting(pass, reason, why)).await?;
         Ok(Action::await_change())
     };
+    if connection.is_none()
+        && let Some(action) = connection_end::look_again(pass.context, &pass.connection_key).await?
+    {
+        return Ok(action);
+    }
     if finalizer::past(pass.context, group) == Past::Unknown
-        && let Some(word) = never_was(pass, connection).await?
+        && let Some(word) = never_was(pass, connection).await
     {
         return release(pass, connection, word).await;
     }
@@ -107,24 +113,19 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
 }
 
 /// Whether a group of which nothing is recorded can go without a write, as a user can.
-///
-/// # Errors
-/// When the API server does not say whether the connection exists.
-async fn never_was(
-    pass: &Pass<'_>,
-    connection: Option<&Connection>,
-) -> Result<Option<Word<'static>>, kube::Error> {
+async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
     let Some(connection) = connection else {
-        let gone = connection_end::is_gone(pass.context, &pass.connection_key).await?;
-        return Ok(gone.then(|| Word::undone(finalizer::UNRECORDED)));
+        let unreadable = &pass.context.unreadable;
+        let gone = !unreadable.contains::<ScimConnection>(&pass.connection_key);
+        return gone.then(|| Word::undone(finalizer::UNRECORDED));
     };
     if let Some(since) = connection.untouched() {
-        return Ok(Some(finalizer::untouched(pass.group, since)));
+        return Some(finalizer::untouched(pass.group, since));
     }
     let Phase::Ready(ready) = connection.phase_for_group(&pass.key) else {
-        return Ok(None);
+        return None;
     };
-    Ok(match find(pass, connection, &ready).await {
+    match find(pass, connection, &ready).await {
         Ok(Some(Leaver::Nobody)) => {
             Some(Word::done("Released", "nothing was found at the backend"))
         }
@@ -134,7 +135,7 @@ async fn never_was(
             None
         }
         _ => None,
-    })
+    }
 }
 
 async fn carry_out(

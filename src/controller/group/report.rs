@@ -243,7 +243,5 @@ async fn amend(
     change: impl FnOnce(&mut ScimGroupStatus),
 ) -> Result<(), kube::Error> {
     let statuses = &pass.context.group_statuses;
-    statuses
-        .amend(&pass.held, pass.lane(), pass.group, change)
-        .await
+    statuses.amend(&pass.held, pass.group, change).await
 }

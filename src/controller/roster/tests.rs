@@ -29,7 +29,7 @@ impl tower::Service<Request<Body>> for Unasked {
 fn right() -> (Held, Drained) {
     let client = Client::new(Unasked, "default");
     let events = Events::start(client.clone());
-    Held::new(client, Fence::none(), events, Turns::new(1, 1))
+    Held::new(client, Fence::none(), events, Arc::default())
 }
 
 fn key(name: &str) -> Key {

@@ -1,6 +1,7 @@
 //! Who is next: two lanes of requests before a gate that lets so many through at once.
 //!
-//! Of those, some are kept from the second lane, so that who is new finds room.
+//! Of those, most are kept from the second lane, so that who is new finds room: half of them once nobody new
+//! has come for a while.
 //!
 //! Guarantees: within a lane, first come, first served; what is new goes before what only puts right what
 //! somebody else changed, but for every eighth turn, so that neither lane starves; a turn that nobody
@@ -8,8 +9,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Which requests wait behind which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,6 +26,8 @@ pub enum Lane {
 
 /// So many turns in a row go to the first lane while the second one waits.
 const IN_A_ROW: u32 = 7;
+/// After so long nobody new is expected at once.
+const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,6 +36,8 @@ struct State {
     fresh: VecDeque<oneshot::Sender<Turn>>,
     drift: VecDeque<oneshot::Sender<Turn>>,
     in_a_row: u32,
+    /// When somebody new came last.
+    fresh_at: Option<Instant>,
 }
 
 /// The gate.
@@ -61,6 +68,9 @@ impl Turns {
         loop {
             let waiting = {
                 let mut state = self.lock();
+                if lane == Lane::Fresh {
+                    state.fresh_at = Some(Instant::now());
+                }
                 if self.has_room(&state, lane) {
                     state.enter(lane);
                     return Turn(Some((self.clone(), lane)));
@@ -84,15 +94,22 @@ impl Turns {
     }
 
     fn has_room(&self, state: &State, lane: Lane) -> bool {
-        state.taken < self.at_once && (lane == Lane::Fresh || state.drift_taken < self.of_drift)
+        let free = state.taken < self.at_once;
+        free && (lane == Lane::Fresh
+            || state.drift_taken < self.of_drift
+            || (state.drift_taken < self.at_once / 2
+                && state.fresh_at.is_none_or(|at| at.elapsed() > QUIET)))
     }
 
-    /// Ends a turn, and hands it to whoever is next and still there.
-    fn pass_on(self: &Arc<Self>, mut ended: Lane) {
+    /// Ends a turn, and lets in whoever is next and still there, for as long as there is room.
+    fn pass_on(self: &Arc<Self>, ended: Lane) {
+        self.lock().leave(ended);
         loop {
             let next = {
                 let mut state = self.lock();
-                state.leave(ended);
+                if state.taken >= self.at_once {
+                    return;
+                }
                 let drift_may = self.has_room(&state, Lane::Drift);
                 let next = state.next(drift_may);
                 if let Some((lane, _)) = &next {
@@ -101,12 +118,11 @@ impl Turns {
                 next
             };
             let Some((lane, next)) = next else { return };
-            match next.send(Turn(Some((self.clone(), lane)))) {
-                Ok(()) => return,
+            if let Err(mut turn) = next.send(Turn(Some((self.clone(), lane)))) {
                 // Gone meanwhile. Disarmed, since this loop goes on with it.
-                Err(mut turn) => drop(turn.0.take()),
+                drop(turn.0.take());
+                self.lock().leave(lane);
             }
-            ended = lane;
         }
     }
 }
@@ -236,25 +252,47 @@ mod tests {
         drop((last, free));
     }
 
-    #[test]
-    fn some_are_kept_for_what_is_new() {
-        let turns = Turns::new(3, 1);
-        let drift = turns.take(Lane::Drift).now_or_never().unwrap();
+    #[tokio::test(start_paused = true)]
+    async fn most_are_kept_for_what_is_new_while_it_comes() {
+        let turns = Turns::new(4, 1);
+        let take = |lane| turns.take(lane).now_or_never();
+        drop(take(Lane::Fresh).unwrap());
+        let drift = take(Lane::Drift).unwrap();
         let mut more = Box::pin(turns.take(Lane::Drift));
         assert!(more.as_mut().now_or_never().is_none(), "there is room");
-        let fresh = turns.take(Lane::Fresh).now_or_never().unwrap();
-        let other = turns.take(Lane::Fresh).now_or_never().unwrap();
+        let fresh: Vec<_> = (0..3).map(|_| take(Lane::Fresh).unwrap()).collect();
         let mut last = Box::pin(turns.take(Lane::Fresh));
         assert!(last.as_mut().now_or_never().is_none(), "full");
-        drop((fresh, other));
+        drop(fresh);
         assert!(more.as_mut().now_or_never().is_none(), "one at a time");
-        let last = last.as_mut().now_or_never().unwrap();
+        drop(last.as_mut().now_or_never().unwrap());
+        tokio::time::advance(QUIET * 2).await;
+        let mut another = Box::pin(turns.take(Lane::Drift));
+        let second = another.as_mut().now_or_never();
+        assert!(second.is_some(), "nobody new has come for a while");
+        assert!(take(Lane::Drift).is_none(), "half of them at most");
         drop(drift);
         let more = more.as_mut().now_or_never().unwrap();
-        let other = turns.take(Lane::Fresh).now_or_never().unwrap();
-        assert!(turns.take(Lane::Fresh).now_or_never().is_none(), "full");
-        drop((last, more, other));
-        assert!(turns.take(Lane::Drift).now_or_never().is_some(), "free");
+        assert!(take(Lane::Fresh).is_some() && take(Lane::Drift).is_none());
+        drop((more, second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn drift_that_waits_gets_more_room_once_nobody_new_comes() {
+        let turns = Turns::new(6, 1);
+        drop(turns.take(Lane::Fresh).now_or_never().unwrap());
+        let first = turns.take(Lane::Drift).now_or_never().unwrap();
+        let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(turns.take(Lane::Drift))).collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        tokio::time::advance(QUIET * 2).await;
+        drop(first);
+        let mut held = Vec::new();
+        for one in &mut waiting {
+            held.extend(one.as_mut().now_or_never());
+        }
+        assert_eq!(held.len(), 3);
     }
 
     #[test]

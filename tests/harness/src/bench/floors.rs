@@ -14,7 +14,7 @@ use crate::wait;
 
 /// The group of a kind that is just like ScimUser, but nobody's: what the floor is measured by is nothing for
 /// the operator to watch, or to write to.
-const GROUP: &str = "floor.scim-operator.io";
+pub const GROUP: &str = "floor.scim-operator.io";
 /// The namespace of its objects.
 const NAMESPACE: &str = "floor";
 

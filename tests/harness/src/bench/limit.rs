@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// Short, so that what is throttled does not stand still for long.
-const PERIOD: u64 = 20_000;
+/// The kubelet's.
+const PERIOD: u64 = 100_000;
 
 /// Holds a process to its CPU limit. Dropped after the process has ended.
 #[derive(Debug)]

@@ -76,6 +76,10 @@ impl Requests {
                 let (_, after) = labels.split_once(&format!("{name}=\""))?;
                 after.split_once('"').map(|(value, _)| value)
             };
+            // A kind like ours, by which the floor is measured, is not ours.
+            if label("group") == Some(super::floors::GROUP) {
+                continue;
+            }
             let resource = label("resource").unwrap_or_default();
             let subresource = label("subresource").unwrap_or_default();
             let verb = label("verb").unwrap_or_default();

@@ -49,7 +49,9 @@ async fn main() -> Result<()> {
         "Each replica has {}.",
         match sizes.millicores {
             0 => "as much CPU as it gets".to_owned(),
-            limit => format!("{limit} thousandths of a core, as by a pod's CPU limit"),
+            limit => format!(
+                "{limit} thousandths of a core: a CPU limit, which the chart does not set, so that the replicas and not the API server are what it waits for"
+            ),
         }
     );
     println!(

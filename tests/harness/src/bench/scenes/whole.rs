@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use kube::api::DynamicObject;
 
 use super::{Sizes, pages, patience};
 use crate::Operator;
@@ -47,12 +48,19 @@ pub async fn converge(
         .await?;
     // Counted is who came out well, whose status may still be on its way.
     let all = sizes.users as u64;
-    let requests = wait::eventually("the last statuses", patience(sizes.users), async || {
+    wait::eventually("the last statuses", patience(sizes.users), async || {
         let now = Requests::now(&rig.client).await?;
-        Ok((now.writes_since(&counted, "scimusers") >= all).then_some(now))
+        Ok((now.writes_since(&counted, "scimusers") >= all).then_some(()))
     })
     .await?;
     let took = begun.elapsed().as_secs_f64();
+    let users = rig.users(namespace).list(&Default::default()).await?;
+    let ready = |user: &&DynamicObject| {
+        wait::condition(*user, "Ready").is_some_and(|c| c["status"] == "True")
+    };
+    let ready = users.iter().filter(ready).count();
+    ensure!(ready == sizes.users, "{ready} of {} are Ready", sizes.users);
+    let requests = Requests::now(&rig.client).await?;
     let cpu = cpu_seconds(operator.id())?;
     let peak = memory(operator.id())?.peak;
     let writes = requests.writes_since(&counted, "scimusers");
