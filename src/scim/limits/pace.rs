@@ -28,7 +28,7 @@ const BELOW: f64 = 0.98;
 /// A refusal near the last estimate confirms it.
 const NEAR: f64 = 1.15;
 /// How long a learned rate is kept before more is tried; doubles with each confirmation.
-const FIRST_HOLD: Duration = Duration::from_secs(60);
+const FIRST_HOLD: Duration = Duration::from_secs(30);
 const LONGEST_HOLD: Duration = Duration::from_secs(900);
 /// How much more is tried with each second after that.
 const GROWTH: f64 = 1.02;

@@ -36,6 +36,9 @@ impl Sizes {
     }
 }
 
+/// Users by which the floor is measured.
+const FLOOR_USERS: usize = 500;
+
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -56,41 +59,38 @@ struct Fleet {
     backends: Vec<Simulator>,
 }
 
-/// Measures all of it.
+/// Measures all of it: each number of replicas on a control plane of its own, since users who are there already
+/// cost every replica something.
 ///
 /// # Errors
 /// When something does not come to an end.
 pub async fn measure(sizes: Sizes, most: usize) -> Result<Found> {
-    let namespaces: Vec<String> = (0..sizes.connections).map(namespace).collect();
-    let named: Vec<&str> = namespaces.iter().map(String::as_str).collect();
-    let rig = Rig::start_with(&named, "sharding.enabled=true").await?;
-    let floor_users = 500;
-    floors::prepare(&rig, floor_users).await?;
-    let floors = floors::measure(&rig, floor_users, "before").await?;
-    let mut fleet = Fleet {
-        rig,
-        sizes,
-        replicas: Vec::new(),
-        limits: Vec::new(),
-        backends: Vec::new(),
+    let mut found = Found {
+        floors: Floors::default(),
+        rates: BTreeMap::new(),
+        takeover: Duration::ZERO,
     };
-    fleet.connect().await?;
-    let mut rates = BTreeMap::new();
     for replicas in 1..=most {
-        fleet.join().await?;
-        let rate = fleet.round(replicas - 1).await?;
+        let mut fleet = Fleet::start(sizes).await?;
+        if replicas == 1 {
+            floors::prepare(&fleet.rig, FLOOR_USERS).await?;
+            found.floors = floors::measure(&fleet.rig, FLOOR_USERS, "before").await?;
+        }
+        fleet.connect().await?;
+        for _ in 0..replicas {
+            fleet.join().await?;
+        }
+        let rate = fleet.round().await?;
         eprintln!("{replicas} replicas: {rate:.0} users/s");
-        rates.insert(replicas, rate);
+        found.rates.insert(replicas, rate);
+        if replicas == most {
+            found.takeover = fleet.loses_one().await?;
+        }
+        for mut replica in fleet.replicas {
+            replica.terminate(DEADLINE).await?;
+        }
     }
-    let takeover = fleet.loses_one().await?;
-    for mut replica in fleet.replicas {
-        replica.terminate(DEADLINE).await?;
-    }
-    Ok(Found {
-        floors,
-        rates,
-        takeover,
-    })
+    Ok(found)
 }
 
 fn namespace(connection: usize) -> String {
@@ -98,6 +98,18 @@ fn namespace(connection: usize) -> String {
 }
 
 impl Fleet {
+    async fn start(sizes: Sizes) -> Result<Self> {
+        let namespaces: Vec<String> = (0..sizes.connections).map(namespace).collect();
+        let named: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+        Ok(Self {
+            rig: Rig::start_with(&named, "sharding.enabled=true").await?,
+            sizes,
+            replicas: Vec::new(),
+            limits: Vec::new(),
+            backends: Vec::new(),
+        })
+    }
+
     async fn connect(&mut self) -> Result<()> {
         for connection in 0..self.sizes.connections {
             let backend = simulator().await?;
@@ -158,22 +170,19 @@ impl Fleet {
         Ok(holders.collect())
     }
 
-    /// Has all connections converge more users at once; how many a second.
-    async fn round(&self, round: usize) -> Result<f64> {
+    /// Has all connections converge their users at once; how many a second.
+    async fn round(&self) -> Result<f64> {
         let Sizes {
             connections, users, ..
         } = self.sizes;
-        self.suspend(true).await?;
         for connection in 0..connections {
-            let numbers = round * users..(round + 1) * users;
-            self.rig.declare(&namespace(connection), numbers).await?;
+            self.rig.declare(&namespace(connection), 0..users).await?;
         }
         let begun = Instant::now();
         self.suspend(false).await?;
         at_once(connections, 0..connections, async |connection| {
-            let all = (round + 1) * users;
             self.rig
-                .in_step(&namespace(connection), all, DEADLINE * 5)
+                .in_step(&namespace(connection), users, DEADLINE * 5)
                 .await
         })
         .await?;

@@ -53,7 +53,7 @@ async fn main() -> Result<()> {
             say(&mut rows, scenes::requests(&rig, "cost", 1000).await?);
         }
         if wanted("quota") {
-            say(&mut rows, scenes::quota(&rig, "quota", 9000).await?);
+            say(&mut rows, scenes::quota(&rig, "quota", 20_000).await?);
         }
         if wanted("group") {
             let (members, more) = (sizes.users / 2, sizes.users / 20);

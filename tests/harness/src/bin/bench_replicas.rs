@@ -1,6 +1,6 @@
 //! `make bench-replicas`: connections that one, two and three replicas share, and what a lost one costs.
 //!
-//! `BENCH_CONNECTIONS` (10), `BENCH_USERS` (100, of each connection in each round), `BENCH_LATENCY_MS` (20),
+//! `BENCH_CONNECTIONS` (10), `BENCH_USERS` (400, of each connection), `BENCH_LATENCY_MS` (20),
 //! `BENCH_IN_FLIGHT` (2), `BENCH_REPLICAS` (3), `BENCH_MILLICORES` (100, the CPU limit of each replica; 0 for none).
 
 use std::path::Path;
@@ -16,7 +16,7 @@ async fn main() -> Result<()> {
     let latency = variable("BENCH_LATENCY_MS", 20)?;
     let sizes = Sizes {
         connections: variable("BENCH_CONNECTIONS", 10)?,
-        users: variable("BENCH_USERS", 100)?,
+        users: variable("BENCH_USERS", 400)?,
         latency: Duration::from_millis(latency),
         in_flight: variable("BENCH_IN_FLIGHT", 2)?,
         millicores: variable("BENCH_MILLICORES", 100)?,
