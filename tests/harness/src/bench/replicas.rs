@@ -12,6 +12,7 @@ use serde_json::json;
 use super::floors::{self, Floors};
 use super::limit::CpuLimit;
 use super::rig::{AT_ONCE, DEADLINE, Rig, at_once, simulator};
+use super::samples::Requests;
 use crate::{Operator, wait};
 
 /// How large a run is.
@@ -178,12 +179,20 @@ impl Fleet {
         for connection in 0..connections {
             self.rig.declare(&namespace(connection), 0..users).await?;
         }
+        let counted = Requests::now(&self.rig.client).await?;
         let begun = Instant::now();
         self.suspend(false).await?;
         at_once(connections, 0..connections, async |connection| {
             self.rig
                 .in_step(&namespace(connection), users, DEADLINE * 5)
                 .await
+        })
+        .await?;
+        // Counted is who came out well, whose status may still be on its way.
+        let all = (connections * users) as u64;
+        wait::eventually("the last statuses", DEADLINE, async || {
+            let now = Requests::now(&self.rig.client).await?;
+            Ok((now.writes_since(&counted, "scimusers") >= all).then_some(()))
         })
         .await?;
         Ok((connections * users) as f64 / begun.elapsed().as_secs_f64())
