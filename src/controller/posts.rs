@@ -24,9 +24,13 @@ impl Context {
         read(&self.roster).running(key)
     }
 
-    /// What to work by on what names that connection; nothing where that is for another process to do.
+    /// What to work by on what names that connection; nothing where that is for another process to do, or while it
+    /// is not known which connections there are: all users and groups are woken when it is.
     pub fn post(&self, connection: &Key) -> Option<Post> {
-        read(&self.roster).post(connection)
+        // First: the listing may end, and the connection be there, between this and that.
+        let listed = self.connections_are_listed();
+        let post = read(&self.roster).post(connection)?;
+        (listed || post.connection.is_some()).then_some(post)
     }
 
     /// The same for what cannot be read.

@@ -64,7 +64,7 @@ pub async fn reconcile(kept: Arc<KeptUser>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     };
     let Some(Post { held, connection }) = context.post(&connection_key) else {
-        // Another replica's. All of a connection are woken when it becomes ours.
+        // Another replica's, or nobody knows yet. All of a connection are woken when it becomes ours.
         return Ok(Action::await_change());
     };
     // What was handed over may be from before it became ours; what the watch has now is not.
@@ -73,10 +73,6 @@ pub async fn reconcile(kept: Arc<KeptUser>, context: Arc<Context>) -> Result<Act
         // Gone, or about to be seen as another one of that name, which has a pass of its own.
         return Ok(Action::await_change());
     };
-    if connection.is_none() && !context.connections_are_listed() {
-        // All users are woken once it is known which connections there are.
-        return Ok(Action::await_change());
-    }
     let spec = connection.as_ref().and_then(|c| c.spec());
     let pass = Pass {
         key,

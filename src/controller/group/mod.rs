@@ -80,17 +80,13 @@ pub async fn reconcile(
     }
     let connection_key = index::connection_of(&group);
     let Some(Post { held, connection }) = context.post(&connection_key) else {
-        // Another replica's. All of a connection are woken when it becomes ours.
+        // Another replica's, or nobody knows yet. All of a connection are woken when it becomes ours.
         return Ok(Action::await_change());
     };
     // What was handed over may be from before it became ours; what the watch has now is not.
     let Some(group) = context.group(&key) else {
         return Ok(Action::await_change());
     };
-    if connection.is_none() && !context.connections_are_listed() {
-        // All groups are woken once it is known which connections there are.
-        return Ok(Action::await_change());
-    }
     if !context.users_are_known() {
         // A selector over half of the users would remove the other half.
         return Ok(Action::requeue(Duration::from_millis(200)));
