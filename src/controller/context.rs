@@ -74,7 +74,6 @@ pub struct Context {
     /// Listings of all kinds that are asked for.
     pub relists: Relists,
     pub(in crate::controller) roster: Shared,
-    pub(in crate::controller) connections_listed: AtomicBool,
     stopping: AtomicBool,
     /// The wall clock at the start, and when that was: see [`Context::seconds`].
     started: (i64, Instant),
@@ -175,7 +174,6 @@ impl Context {
             groups_index: Mutex::default(),
             relists: Relists::default(),
             roster,
-            connections_listed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             started: (jiff::Timestamp::now().as_second(), Instant::now()),
             user_statuses: Statuses::default(),
@@ -348,11 +346,6 @@ impl Context {
         self.running()
             .iter()
             .for_each(|connection| self.recount(&connection.key));
-    }
-
-    /// Whether it is known which connections there are: before that, none is missing.
-    pub fn connections_are_listed(&self) -> bool {
-        self.connections_listed.load(Ordering::Acquire)
     }
 
     /// Seconds since 1970, by a clock that is read once and then only goes forward: one that is set

@@ -2,7 +2,6 @@
 //! changes.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::ResourceExt;
@@ -27,10 +26,12 @@ impl Context {
     /// What to work by on what names that connection; nothing where that is for another process to do, or while it
     /// is not known which connections there are: all users and groups are woken when it is.
     pub fn post(&self, connection: &Key) -> Option<Post> {
-        // First: the listing may end, and the connection be there, between this and that.
-        let listed = self.connections_are_listed();
-        let post = read(&self.roster).post(connection)?;
-        (listed || post.connection.is_some()).then_some(post)
+        read(&self.roster).post(connection)
+    }
+
+    /// Whether it is known which connections there are.
+    pub fn connections_are_listed(&self) -> bool {
+        read(&self.roster).listed()
     }
 
     /// The same for what cannot be read.
@@ -129,7 +130,8 @@ impl Context {
         for gone in known.iter().filter(|key| !there.contains(key)) {
             self.forget_connection(gone);
         }
-        if !self.connections_listed.swap(true, Ordering::AcqRel) {
+        let is_news = write(&self.roster).complete();
+        if is_news {
             // Users were looked at before it was known that theirs does not exist.
             self.wake_users(self.users.state().iter().map(|user| Key::of(&**user)));
             self.wake_groups(self.groups.state().iter().map(|group| Key::of(&**group)));

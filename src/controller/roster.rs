@@ -95,6 +95,8 @@ pub struct Roster {
     everything: Option<Held>,
     held: HashMap<Share, Held>,
     there: HashSet<Key>,
+    /// Whether it is known which there are: before that, none is missing.
+    listed: bool,
     running: HashMap<Key, Arc<Connection>>,
 }
 
@@ -181,7 +183,18 @@ impl Roster {
         self.there.iter()
     }
 
-    /// What to work by on what names that connection: nothing where that is for somebody else to do.
+    /// From now on it is known which there are; whether that is news.
+    pub fn complete(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
+    }
+
+    /// Whether it is known which there are.
+    pub fn listed(&self) -> bool {
+        self.listed
+    }
+
+    /// What to work by on what names that connection: nothing where that is for somebody else to do, or while
+    /// nobody knows whether there is one.
     pub fn post(&self, connection: &Key) -> Option<Post> {
         if let Some(running) = self.running.get(connection) {
             return Some(Post {
@@ -189,7 +202,7 @@ impl Roster {
                 connection: Some(running.clone()),
             });
         }
-        if self.there.contains(connection) {
+        if self.there.contains(connection) || !self.listed {
             return None;
         }
         // Whoever worked on it while it was there has not given it up yet.

@@ -70,12 +70,18 @@ fn r05_what_was_written_during_a_listing_is_newer_than_the_listing() {
     assert!(matches!(directory.by_id("3"), Known::Present(_)));
 }
 
-#[test]
-fn what_is_only_assumed_teaches_nothing_of_what_is_returned() {
-    let mut directory = Users::default();
+/// A directory of one account that was written and not shown, and that account.
+fn with_one_assumed() -> (Users, Observed) {
     let mut assumed = account("1", "ada");
     assumed.attributes.insert("title".into(), "Countess".into());
+    let mut directory = Users::default();
     directory.put_assumed(assumed.clone());
+    (directory, assumed)
+}
+
+#[test]
+fn what_is_only_assumed_teaches_nothing_of_what_is_returned() {
+    let (mut directory, assumed) = with_one_assumed();
     assert!(directory.echoed().is_empty());
     assert_eq!(directory.external_id_echo(), ExternalIdEcho::Unknown);
     assert_eq!(directory.by_id("1"), Known::Present(assumed.clone()));
@@ -257,13 +263,9 @@ fn what_is_stored_comes_back_as_it_was_whatever_it_is() {
 
 #[test]
 fn a_listing_that_shows_just_what_was_assumed_teaches_what_is_returned() {
-    let mut directory = Users::default();
-    let mut assumed = account("1", "ada");
-    assumed.attributes.insert("title".into(), "Countess".into());
-    directory.put_assumed(assumed.clone());
-    assert!(directory.echoed().is_empty());
+    let (mut directory, assumed) = with_one_assumed();
     let mark = directory.begin_listing();
-    let difference = directory.finish_listing(mark, listed(vec![assumed.clone()]), true);
+    let difference = directory.finish_listing(mark, listed(vec![assumed]), true);
     assert_eq!(difference, Difference::default(), "nobody has to look");
     assert!(directory.echoed().contains("title"));
     assert_eq!(directory.external_id_echo(), ExternalIdEcho::Echoed);

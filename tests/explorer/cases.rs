@@ -116,6 +116,26 @@ fn r06_the_old_one_never_harms_the_new_one() {
     }
 }
 
+/// The watch of connections is behind that of users: whoever is deleted already is neither told that there is
+/// no connection, nor let go for want of one.
+#[test]
+fn r11_whose_connection_the_watch_has_not_shown_yet_waits_in_silence() {
+    let appears = "event ADDED scimconnections team/hr";
+    let run = holds(&told([(Step::Leaver("ada"), 15)]).with(vec![
+        fault(Mode::Stale, "k8s LIST scimconnections", 0),
+        fault(Mode::Delay, appears, 0),
+    ]));
+    let first = |what: &str| {
+        let point = run
+            .trace
+            .iter()
+            .position(|point| point.what.starts_with(what));
+        point.unwrap_or_else(|| panic!("no {what}: {run}"))
+    };
+    assert!(first("k8s GET scimconnections hr") < first("scim GET"));
+    assert!(first("scim GET") < first("k8s PATCH scimusers team/ada"));
+}
+
 /// What happened while there was no watch is found by the listing after it.
 #[test]
 fn r07_a_watch_that_is_gone_misses_nothing() {

@@ -26,6 +26,8 @@ pub enum Step {
     EditUser(&'static str, Value),
     /// Deletes a user.
     DropUser(&'static str),
+    /// Declares a user that has our finalizer already, and deletes it.
+    Leaver(&'static str),
     /// Declares a group of these members.
     Group(&'static str, Vec<&'static str>),
     /// Gives a group other members.
@@ -195,6 +197,16 @@ fn act(world: &World, step: &Step) {
             let mut spec = person(name);
             merge(&mut spec, extra);
             declare(world, user(name), "ScimUser", spec);
+        }
+        Step::Leaver(name) => {
+            declare(world, user(name), "ScimUser", person(name));
+            world.cluster(|cluster| {
+                let finalizers = json!([scim_operator::api::FINALIZER]);
+                cluster.edit(&user(name), |user| {
+                    user["metadata"]["finalizers"] = finalizers
+                });
+                cluster.delete(&user(name))
+            });
         }
         Step::Group(name, members) => {
             let spec = json!({"connectionRef": {"name": "hr"}, "displayName": name, "members": entries(members)});

@@ -52,6 +52,7 @@ fn found(roster: &Roster) -> &'static str {
 async fn an_object_is_worked_on_by_whoever_holds_its_connection_and_what_has_none_by_one() {
     let share = Share::Connection(key("c"));
     let mut roster = Roster::default();
+    assert!(roster.complete() && !roster.complete());
     assert_eq!(found(&roster), "another's", "nothing is held");
     assert!(roster.appears(&key("c")).is_none());
     assert_eq!(found(&roster), "another's", "it is there, and not ours");
@@ -99,12 +100,14 @@ async fn what_is_taken_anew_is_not_worked_by_a_right_of_before() {
 }
 
 #[tokio::test]
-async fn one_who_works_alone_works_on_everything() {
+async fn one_who_works_alone_works_on_everything_and_misses_no_connection_before_they_are_listed() {
     let mut roster = Roster::of_everything(right().0);
-    assert_eq!(found(&roster), "nobody's");
+    assert_eq!(found(&roster), "another's", "nobody knows");
     assert!(roster.appears(&key("c")).is_some());
-    assert_eq!(found(&roster), "the connection");
+    assert_eq!(found(&roster), "the connection", "that one is there");
     roster.goes(&key("c"));
+    assert_eq!(found(&roster), "another's");
+    roster.complete();
     assert_eq!(found(&roster), "nobody's");
 }
 

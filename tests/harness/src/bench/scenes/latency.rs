@@ -90,17 +90,11 @@ impl Seen {
 /// Between two edits.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Applies one after another, for as long as there is reason to go on, and takes how many milliseconds each
-/// needs to be seen Ready.
-async fn edits(
-    rig: &Rig,
-    namespace: &str,
-    seen: &Seen,
-    goes_on: impl Fn(usize) -> bool,
-) -> Result<Vec<f64>> {
+/// Applies so many one after another, and takes how many milliseconds each needs to be seen Ready.
+async fn edits(rig: &Rig, namespace: &str, seen: &Seen, count: usize) -> Result<Vec<f64>> {
     let users = rig.users(namespace);
     let mut took = Vec::new();
-    for number in (0..).take_while(|number| goes_on(*number)) {
+    for number in 0..count {
         let name = format!("fresh-{number}");
         let object = serde_json::from_value(user(&name))?;
         let begun = Instant::now();
@@ -155,7 +149,7 @@ pub async fn idle(rig: &Rig, namespace: &str, sizes: &Sizes) -> Result<Vec<Row>>
     let connections = rig.connections(namespace);
     wait::wait_for_condition(connections, "scim", "Ready", "True", None, DEADLINE).await?;
     let seen = Seen::watching(rig, namespace).await?;
-    let mut took = edits(rig, namespace, &seen, |number| number < sizes.edits).await?;
+    let mut took = edits(rig, namespace, &seen, sizes.edits).await?;
     let (half, most) = (percentile(&mut took, 50.0), percentile(&mut took, 99.0));
     Ok(vec![
         Row::bound(
