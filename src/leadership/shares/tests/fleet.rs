@@ -405,7 +405,8 @@ proptest! {
             fleet.happens(event);
             fleet.pass(Duration::from_millis(pause));
         }
-        fleet.happens(Event::Starts(0));
+        // One that nothing above can have told to stop: somebody is there to hold them in the end.
+        fleet.happens(Event::Starts(REPLICAS));
         // Whatever stood still or was cut off goes on; a lost share is drained for as long as a request
         // takes; the leases of whoever died are waited out; then one share after the other moves.
         fleet.pass(seconds(120) + TERMS.longest_request + TERMS.wait_out() + TERMS.lease);
