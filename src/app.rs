@@ -8,12 +8,14 @@ use futures::FutureExt;
 use kube::{Client, Config};
 use tracing_subscriber::EnvFilter;
 
+use crate::controller::asked::Asked;
 use crate::controller::context::Options;
 use crate::controller::election::{Candidacy, Election, Fences, Kind, lease};
 use crate::controller::run::run;
 use crate::controller::spread::Seat;
 use crate::http::{self, Readiness};
 use crate::leadership::Terms;
+use crate::metrics::Metrics;
 
 /// How long the first answer of the API server may take before it is asked again, and the pause before.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -174,13 +176,20 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     let longest_request = Duration::from_secs(arguments.request_timeout_seconds);
     let candidacy = arguments.election.candidacy(longest_request)?;
     let readiness = Readiness::default();
-    let bound = http::serve(arguments.http_address, readiness.clone()).await?;
+    let metrics = Metrics::default();
+    let asked = Asked::default();
+    metrics.register(
+        "kubernetes_requests",
+        "Requests to the API server by method and status code; 0 where no answer came",
+        asked.family(),
+    );
+    let bound = http::serve(arguments.http_address, readiness.clone(), metrics.clone()).await?;
     tracing::info!("listening {bound}");
     let config = Config::infer().await?;
     let (candidacy, seat) = match candidacy {
         Some(candidacy) if candidacy.kind == Kind::Nobodys => {
             let leases = lease::client(config.clone(), &candidacy.terms)?;
-            let api = Fences::none().client(config.clone())?;
+            let api = Fences::none().counting(&asked).client(config.clone())?;
             let seat = Seat {
                 leases,
                 api,
@@ -194,7 +203,8 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         (None, None) => Fences::none(),
         // Not before the lease is won; and never, where each share has fences of its own.
         _ => Fences::closed(),
-    };
+    }
+    .counting(&asked);
     let client = fences.client(config.clone())?;
     let stop = asked_to_stop().shared();
     let version = tokio::select! {
@@ -216,6 +226,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         fence: fences.of_requests(),
         seat: seat.clone(),
         scope_grace: Duration::from_secs(arguments.scope_grace_seconds),
+        metrics,
         wire: Default::default(),
     };
     match candidacy {

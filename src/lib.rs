@@ -9,4 +9,5 @@ pub mod directory;
 pub mod domain;
 pub mod http;
 pub mod leadership;
+pub mod metrics;
 pub mod scim;

@@ -48,11 +48,18 @@ const LAYERS: [Layer; 12] = [
     layer("leadership", &[], IMPURE),
     layer(
         "controller",
-        &["api", "domain", "directory", "leadership", "scim"],
+        &[
+            "api",
+            "domain",
+            "directory",
+            "leadership",
+            "metrics",
+            "scim",
+        ],
         &[],
     ),
-    layer("http", &[], &[]),
-    layer("metrics", &["api"], &[]),
+    layer("http", &["metrics"], &[]),
+    layer("metrics", &[], &[]),
     layer("telemetry", &[], &[]),
     layer("cli", &["api", "domain", "scim"], &[]),
     layer(

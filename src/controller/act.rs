@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::Reason;
+use crate::controller::counts::{Change as Did, Whose};
 use crate::controller::live::{Connection, Ready};
 use crate::controller::observe::{self, LookUp};
 use crate::controller::user::Pass;
@@ -71,6 +72,7 @@ pub async fn apply(
     adopted: bool,
 ) -> Result<Applied, kube::Error> {
     let desired = &valid.desired;
+    let plan_action = plan.action();
     Ok(match plan {
         Plan::Noop(account) => {
             let reason = if adopted {
@@ -99,6 +101,12 @@ pub async fn apply(
             };
             match update(connection, ready, desired, &account, &changes).await {
                 Ok(after) => {
+                    let change = match plan_action {
+                        "Archive" => Did::Archived,
+                        "Reactivate" => Did::Reactivated,
+                        _ => Did::of(cause),
+                    };
+                    connection.counts.changed(Whose::User, change);
                     swap::wake_claimants(pass, connection, &account, &after);
                     if changed_by_others(pass, ready, desired, &after, &changes) {
                         return Ok(Applied::LookAgain);
@@ -195,6 +203,9 @@ async fn create(
     let created = ready.client.create(ResourceKind::User, &body).await;
     let created = created.map(|created| take_in(connection, ready, desired, &body, created));
     drop(pilot);
+    if created.is_ok() {
+        connection.counts.changed(Whose::User, Did::Created);
+    }
     match created {
         Ok(None) => {
             // Accepted without a body (RFC 7644 allows it, RFC 9967 makes it usual): find it.
@@ -428,6 +439,7 @@ pub async fn archive(
         // Said yes and did not: to let the resource go now would leave a leaver in.
         return Err(ScimError::PreconditionFailed);
     }
+    connection.counts.changed(Whose::User, Did::Archived);
     if answer.is_none() {
         after.version = None;
     }
@@ -451,6 +463,7 @@ pub async fn delete(
     account: &Observed,
 ) -> Result<(), ScimError> {
     ready.client.delete(ResourceKind::User, &account.id).await?;
+    connection.counts.changed(Whose::User, Did::Deleted);
     connection.directory_of(ready).remove(&account.id);
     Ok(())
 }

@@ -326,6 +326,7 @@ async fn bring_up(
         config.insecure = spec.insecure;
         config.request_timeout = context.options.longest_request;
         config.fence = connection.held.fence.clone();
+        config.tally = connection.counts.tally.clone();
         config.wire = context.options.wire.clone();
         config.limits = Limits {
             requests_per_second: spec.limits.requests_per_second,

@@ -20,6 +20,7 @@ use crate::controller::index::{Index, Key};
 use crate::controller::kept::KeptUser;
 use crate::controller::live::Woken;
 pub use crate::controller::options::Options;
+use crate::controller::passes::AllPasses;
 use crate::controller::past::Pasts;
 use crate::controller::readable::Unreadable;
 use crate::controller::relist::Relists;
@@ -53,6 +54,8 @@ pub struct Context {
     pub writes: Arc<Writes>,
     /// Watches of Secrets and CA bundles, by connection.
     pub watches: Watches,
+    /// How many passes there were, and how long they took.
+    pub passes: AllPasses,
     /// What was last written of users.
     pub user_statuses: Statuses<ScimUserStatus>,
     /// What was last written of groups.
@@ -176,6 +179,7 @@ impl Context {
             roster,
             stopping: AtomicBool::new(false),
             started: (jiff::Timestamp::now().as_second(), Instant::now()),
+            passes: AllPasses::default(),
             user_statuses: Statuses::default(),
             group_statuses: Statuses::default(),
             user_pasts: Pasts::default(),

@@ -12,7 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::memory::{BuiltFrom, Memory};
 use crate::controller::scope;
-use crate::controller::secrets::{Kind, Seen};
+use crate::controller::secrets::{Kind, Seen, TOKEN};
 use crate::controller::trouble::Trouble;
 use crate::domain::conditions::Verdict;
 
@@ -65,7 +65,7 @@ async fn read_inputs(
     let no_token = |reason, message: String| vec![Verdict::no(C::Authenticated, reason, message)];
     let data = match context
         .watches
-        .read(&key, "token", Kind::Secret, &reference.name)
+        .read(&key, TOKEN, Kind::Secret, &reference.name)
         .await
     {
         Seen::Data(data) => data,

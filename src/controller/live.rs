@@ -1,6 +1,6 @@
 //! The running side of one ScimConnection: its client, its directory, and whether it can be used.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::api::conditions::Reason;
 use crate::api::connection::ScimConnectionSpec;
+use crate::controller::counts::{Counts, Whose};
 use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
 use crate::controller::memory::Memory;
@@ -114,6 +115,8 @@ pub struct Connection {
     pub user_slots: Slots,
     /// Groups that are worked on at once.
     pub group_slots: Slots,
+    /// What was done here, for whoever watches.
+    pub counts: Counts,
     suspect: Mutex<bool>,
     allowed: Mutex<Option<ScimConnectionSpec>>,
     /// Held by the connection's reconciler while it runs.
@@ -152,6 +155,7 @@ impl Connection {
             pilot: tokio::sync::Mutex::default(),
             user_slots: Slots::default(),
             group_slots: Slots::default(),
+            counts: Counts::default(),
             suspect: Mutex::new(false),
             allowed: Mutex::new(None),
             memory: tokio::sync::Mutex::default(),
@@ -389,6 +393,18 @@ impl Connection {
     /// How every group came out.
     pub fn group_outcomes(&self) -> HashMap<Key, GroupOutcome> {
         lock(&self.group_outcomes).clone()
+    }
+
+    /// How many came out for which reason of their Ready condition.
+    pub fn by_reason(&self) -> [(Whose, BTreeMap<Reason, usize>); 2] {
+        let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        for outcome in lock(&self.outcomes).values() {
+            *users.entry(outcome.reason).or_default() += 1;
+        }
+        for outcome in lock(&self.group_outcomes).values() {
+            *groups.entry(outcome.reason).or_default() += 1;
+        }
+        [(Whose::User, users), (Whose::Group, groups)]
     }
 
     /// How one user came out.

@@ -4,14 +4,17 @@
 //! `farewell` write to the backend; only `report` writes status.
 
 pub mod act;
+pub mod asked;
 pub mod connection;
 pub mod connection_end;
 pub mod connection_status;
 pub mod context;
+pub mod counts;
 pub mod election;
 pub mod events;
 pub mod failures;
 pub mod farewell;
+pub mod figures;
 pub mod finalizer;
 pub mod group;
 pub mod guard;
@@ -27,6 +30,7 @@ pub mod observe;
 pub mod options;
 pub mod outcome;
 pub mod outcomes;
+pub mod passes;
 pub mod past;
 pub mod posts;
 pub mod readable;

@@ -87,6 +87,10 @@ pub async fn candidates(
         let directory = connection.directory_of(ready);
         found.by_external_id = directory.by_external_id(&desired.external_id);
         found.by_name = directory.by_name(&desired.user_name);
+        if pass.recorded().is_none() {
+            // Whether there is an account already would else be asked by a filter.
+            connection.counts.saved.inc();
+        }
         found.begun = begun(pass, &directory);
     }
     found.judge(&ready.owner_id, declared(pass), |id| {
@@ -227,7 +231,10 @@ pub async fn by_id(
 ) -> Result<Option<Observed>, ScimError> {
     let known = connection.directory_of(ready).by_id(id);
     match known {
-        Known::Present(observed) => Ok(Some(observed)),
+        Known::Present(observed) => {
+            connection.counts.saved.inc();
+            Ok(Some(observed))
+        }
         Known::Doubtful | Known::Unknown => look(connection, ready, id).await,
     }
 }

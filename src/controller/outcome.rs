@@ -52,15 +52,14 @@ pub async fn connection_not_ready(
         State::Failing,
     );
     report.acted = false;
-    let in_step = pass.reported_on_this_generation()
-        && pass
-            .before
-            .conditions
-            .iter()
-            .any(|c| c.type_ == "Ready" && c.status == "True");
-    if in_step {
+    let conditions = &pass.before.conditions;
+    let ready = conditions
+        .iter()
+        .find(|c| c.type_ == "Ready" && c.status == "True");
+    if let Some(ready) = ready.filter(|_| pass.reported_on_this_generation()) {
         let outcome = Outcome {
             state: State::InStep,
+            reason: Reason::parse(&ready.reason).unwrap_or(Reason::Unknown),
             ..state(&report)
         };
         note(pass, connection, outcome);
@@ -351,6 +350,7 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
     Report {
         outcome: Outcome {
             state: outlook.state(),
+            reason: ready.reason,
             id: Some(account.id.clone()),
             archived: is_archived,
             retry_on_listing: stays_archived || stays_active,

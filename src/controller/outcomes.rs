@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::api::conditions::Reason;
 use crate::controller::index::Key;
 
 /// How a user came out, for the connection's counts.
@@ -9,6 +10,8 @@ use crate::controller::index::Key;
 pub struct Outcome {
     /// Which count it belongs to.
     pub state: State,
+    /// Of its Ready condition.
+    pub reason: Reason,
     /// The account's id, when there is one.
     pub id: Option<String>,
     /// The account is archived.
@@ -82,6 +85,8 @@ impl Woken {
 pub struct GroupOutcome {
     /// Which count it belongs to.
     pub state: State,
+    /// Of its Ready condition.
+    pub reason: Reason,
     /// The group's id, when there is one.
     pub id: Option<String>,
     /// A change at the backend may settle it.

@@ -11,12 +11,13 @@ use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::user::ScimUserSpec;
 use crate::controller::context::MemberChange;
+use crate::controller::counts::Whose;
 use crate::controller::events::Said;
 use crate::controller::live::{Connection, Outcome, State};
 use crate::controller::status::Wrote;
 use crate::controller::user::Pass;
 use crate::directory::Known;
-use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
+use crate::domain::conditions::{Outlook, Verdict, merge, summary, with_summary};
 use crate::domain::validate::valid_until;
 
 /// Everything that status says of one pass.
@@ -40,6 +41,7 @@ impl Report {
     pub(super) fn base(pass: &Pass<'_>, verdicts: Vec<Verdict>, state: State) -> Self {
         let outcome = Outcome {
             state,
+            reason: summary(&verdicts),
             id: pass.recorded().map(str::to_owned),
             archived: verdicts
                 .iter()
@@ -253,6 +255,14 @@ pub async fn write(
     let wrote = statuses
         .write(&pass.held, pass.lane(), pass.user, next)
         .await?;
+    if recorded
+        && pass.before.id.is_none()
+        && wrote == Wrote::Written
+        && let Some(connection) = connection
+    {
+        let declared = pass.user.metadata.creation_timestamp.as_ref();
+        connection.counts.is_there(Whose::User, declared);
+    }
     if recorded && wrote != Wrote::Gone {
         pass.context.user_pasts.forget(&pass.uid);
     }

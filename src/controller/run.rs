@@ -17,13 +17,16 @@ use kube::{Api, Client, Resource, ResourceExt};
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::{Context, MemberChange, Options, Stores, Wakers};
 use crate::controller::events::Events;
+use crate::controller::figures::Figures;
 use crate::controller::finalizer::Provisioned;
 use crate::controller::group::index::{GroupIndex, connection_of};
 use crate::controller::index::Key;
 use crate::controller::kept::{KeptUser, LabelSets, keep};
 use crate::controller::relist::Kind;
 use crate::controller::waking::{Begun, wake_in_lots};
-use crate::controller::{connection, finalizer, group, guard, readable, scope, spread, user};
+use crate::controller::{
+    connection, finalizer, group, guard, passes, readable, scope, spread, user,
+};
 
 /// How often, at most, a connection counts its users again.
 const RECOUNT: Duration = Duration::from_millis(500);
@@ -79,6 +82,7 @@ pub async fn run(
         wakers,
     ));
 
+    context.options.metrics.add(Figures::of(context.clone()));
     let namespaces_known = namespace_store.clone();
     let namespaces = tokio::spawn(namespaces(
         client.clone(),
@@ -114,7 +118,7 @@ pub async fn run(
         .with_config(Config::default().concurrency(AT_ONCE))
         .reconcile_on(users_woken)
         .graceful_shutdown_on(shutdown.clone())
-        .run(user::reconcile, user::on_error, context.clone())
+        .run(passes::user, user::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
     let indexed = context.clone();
@@ -136,7 +140,7 @@ pub async fn run(
         .with_config(Config::default().concurrency(AT_ONCE))
         .reconcile_on(groups_woken)
         .graceful_shutdown_on(shutdown.clone())
-        .run(group::reconcile, group::on_error, context.clone())
+        .run(passes::group, group::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
     let forgetting = context.clone();
@@ -181,7 +185,7 @@ pub async fn run(
     let connections = Controller::for_stream(watch, store)
         .reconcile_on(connections_woken)
         .graceful_shutdown_on(shutdown.clone())
-        .run(connection::reconcile, connection::on_error, context.clone())
+        .run(passes::connection, connection::on_error, context.clone())
         .for_each(|_| std::future::ready(()));
 
     // A controller whose watch never came up has nothing to drain, and would wait for ever.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedSender;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -19,6 +21,9 @@ use crate::controller::index::Key;
 
 /// The longest that a reconcile waits for the first sight of an object.
 const FIRST_SIGHT: Duration = Duration::from_secs(10);
+
+/// The role of the Secret that holds the token.
+pub const TOKEN: &str = "token";
 
 /// What is known of a watched object.
 #[derive(Clone, PartialEq)]
@@ -36,6 +41,7 @@ pub enum Seen {
 struct Watch {
     target: (Kind, String),
     seen: watch::Receiver<Seen>,
+    written: Written,
     task: tokio::task::AbortHandle,
 }
 
@@ -56,6 +62,9 @@ impl From<CaBundleKind> for Kind {
         }
     }
 }
+
+/// When the data of a watched object was last written, as far as that is known.
+type Written = Arc<Mutex<Option<Timestamp>>>;
 
 /// Ends what a connection does with what it knew before.
 pub type Hold = Arc<dyn Fn(&Key) + Send + Sync>;
@@ -93,6 +102,13 @@ impl Watches {
         }
     }
 
+    /// When the data of the Secret was last written that holds the token of a connection.
+    pub fn token_changed(&self, connection: &Key) -> Option<Timestamp> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = running.get(&(connection.clone(), TOKEN))?;
+        *watch.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops the watches of a connection.
     pub fn stop(&self, connection: &Key) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +136,8 @@ impl Watches {
             known.task.abort();
         }
         let (sender, seen) = watch::channel(Seen::NotYet);
+        let written = Written::default();
+        let noted = written.clone();
         let (client, changed, key, name) = (
             self.client.clone(),
             (self.wake.clone(), self.hold.clone()),
@@ -131,7 +149,7 @@ impl Watches {
             match kind {
                 Kind::Secret => {
                     let api: Api<Secret> = Api::namespaced(client, &namespace);
-                    follow(api, &name, sender, changed, key, |secret| {
+                    follow(api, &name, (sender, noted), changed, key, |secret| {
                         secret
                             .data
                             .unwrap_or_default()
@@ -143,7 +161,7 @@ impl Watches {
                 }
                 Kind::ConfigMap => {
                     let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
-                    follow(api, &name, sender, changed, key, |map| {
+                    follow(api, &name, (sender, noted), changed, key, |map| {
                         let text = map
                             .data
                             .unwrap_or_default()
@@ -164,6 +182,7 @@ impl Watches {
         let handle = Watch {
             target,
             seen: seen.clone(),
+            written,
             task: task.abort_handle(),
         };
         running.insert((connection.clone(), role), handle);
@@ -174,7 +193,7 @@ impl Watches {
 async fn follow<K>(
     api: Api<K>,
     name: &str,
-    sender: watch::Sender<Seen>,
+    (sender, written): (watch::Sender<Seen>, Written),
     (wake, hold): (UnboundedSender<ObjectRef<ScimConnection>>, Hold),
     key: Key,
     data: impl Fn(K) -> BTreeMap<String, Vec<u8>>,
@@ -184,7 +203,11 @@ async fn follow<K>(
     let mut sightings = std::pin::pin!(watcher::watch_object(api, name).default_backoff());
     while let Some(sighting) = sightings.next().await {
         let seen = match sighting {
-            Ok(Some(object)) => Seen::Data(data(object)),
+            Ok(Some(object)) => {
+                let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+                *written = last_written(object.meta());
+                Seen::Data(data(object))
+            }
             Ok(None) => Seen::Absent,
             Err(error) if forbidden(&error) => Seen::Forbidden,
             // Anything else passes; what was last seen still holds.
@@ -204,6 +227,18 @@ async fn follow<K>(
             let _ = wake.unbounded_send(key.reference());
         }
     }
+}
+
+/// When an object was last written to by anybody who writes its data; when it was made, where nobody says. A
+/// label that the same hand changes counts as well, so it is a bound: the data is no newer.
+fn last_written(meta: &ObjectMeta) -> Option<Timestamp> {
+    let fields = meta.managed_fields.iter().flatten();
+    let writers = fields.filter(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        fields.is_some_and(|fields| fields.0.get("f:data").is_some())
+    });
+    let last = writers.filter_map(|entry| entry.time.as_ref()).max();
+    last.or(meta.creation_timestamp.as_ref()).map(|time| time.0)
 }
 
 fn forbidden(error: &watcher::Error) -> bool {

@@ -73,6 +73,33 @@ impl State {
     }
 }
 
+/// How much is worked on and how much waits, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    taken: usize,
+    drift_taken: usize,
+    waiting: usize,
+    drift_waiting: usize,
+}
+
+impl Load {
+    /// Slots that this lane has taken.
+    pub fn working(self, lane: Lane) -> usize {
+        match lane {
+            Lane::Fresh => self.taken - self.drift_taken,
+            Lane::Drift => self.drift_taken,
+        }
+    }
+
+    /// Objects that stand in this line.
+    pub fn waiting(self, lane: Lane) -> usize {
+        match lane {
+            Lane::Fresh => self.waiting - self.drift_waiting,
+            Lane::Drift => self.drift_waiting,
+        }
+    }
+}
+
 /// The slots of one kind at one connection.
 #[derive(Debug, Default)]
 pub struct Slots(Mutex<State>);
@@ -111,6 +138,22 @@ impl Slots {
     /// The object is gone: it stands in line no more.
     pub fn leave(&self, key: &Key) {
         self.lock().in_line.remove(key);
+    }
+
+    /// How much is worked on, and how much waits.
+    pub fn load(&self) -> Load {
+        let state = self.lock();
+        let drift = state
+            .in_line
+            .values()
+            .filter(|lane| **lane == Lane::Drift)
+            .count();
+        Load {
+            taken: state.taken,
+            drift_taken: state.drift_taken,
+            waiting: state.in_line.len(),
+            drift_waiting: drift,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

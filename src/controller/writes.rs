@@ -54,6 +54,13 @@ impl Writes {
         }
     }
 
+    /// How many writes of a lane wait, for their namespace or for all.
+    pub fn waiting(&self, lane: Lane) -> usize {
+        let each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = each.0.values().map(|gate| gate.waiting(lane));
+        waiting.sum::<usize>() + self.all.waiting(lane)
+    }
+
     fn of(&self, namespace: &str) -> Arc<Turns> {
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         let (gates, purge_at) = &mut *each;

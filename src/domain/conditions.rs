@@ -72,6 +72,12 @@ pub fn with_summary(mut verdicts: Vec<Verdict>, ready: Verdict, outlook: Outlook
     verdicts
 }
 
+/// The reason of `Ready`, of verdicts that were summarised.
+pub fn summary(verdicts: &[Verdict]) -> Reason {
+    let ready = verdicts.iter().find(|v| v.kind == ConditionType::Ready);
+    ready.map_or(Reason::Unknown, |ready| ready.reason)
+}
+
 /// The conditions to write: a condition whose status did not change keeps its transition time.
 pub fn merge(
     before: &[Condition],

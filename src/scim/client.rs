@@ -16,9 +16,10 @@ use crate::scim::discovery::Bulk;
 use crate::scim::endpoint::{ConfigError, Endpoint};
 use crate::scim::error::ScimError;
 use crate::scim::http::{Call, Transport};
-use crate::scim::limits::{Lane, Throttled};
+use crate::scim::limits::{Lane, Limiter};
 use crate::scim::patch::Patch;
 use crate::scim::reply::{Reply, Target};
+use crate::scim::tally::{Operation, Tally};
 use crate::scim::types::{Page, ResourceKind, id_of};
 
 /// The most matches a lookup asks for. A filter that is ignored answers with
@@ -159,7 +160,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::GET, url, self.lane))
+            .send(&Call::bare(Operation::List, url, self.lane))
             .await?;
         let page = match reply.success(Target::Collection) {
             Err(ScimError::BadRequest {
@@ -187,7 +188,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::GET, url, self.lane))
+            .send(&Call::bare(Operation::Get, url, self.lane))
             .await?;
         let resource = reply.success(Target::Item)?.json()?;
         match id_of(&resource) {
@@ -223,6 +224,7 @@ impl Client {
             return batches.create(transport, endpoint, body, self.lane).await;
         }
         let call = Call {
+            operation: Operation::Create,
             method: Method::POST,
             url: endpoint.url(kind.endpoint(), &[])?,
             body: Some(body),
@@ -246,6 +248,7 @@ impl Client {
     ) -> Result<Option<Value>, ScimError> {
         let url = self.inner.endpoint.resource_url(kind.endpoint(), id)?;
         let call = Call {
+            operation: Operation::Update,
             method: Method::PATCH,
             url,
             body: Some(patch),
@@ -275,6 +278,7 @@ impl Client {
     ) -> Result<Option<Value>, ScimError> {
         let url = self.inner.endpoint.resource_url(kind.endpoint(), id)?;
         let call = Call {
+            operation: Operation::Update,
             method: Method::PUT,
             url,
             body: Some(body),
@@ -298,7 +302,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::DELETE, url, self.lane))
+            .send(&Call::bare(Operation::Delete, url, self.lane))
             .await?;
         match reply.success(Target::Item) {
             Ok(_) | Err(ScimError::NotFound) => Ok(()),
@@ -333,7 +337,7 @@ impl Client {
         matches_of(
             self.inner
                 .transport
-                .send(&Call::bare(Method::GET, url, self.lane))
+                .send(&Call::bare(Operation::Find, url, self.lane))
                 .await?,
         )
     }
@@ -349,6 +353,7 @@ impl Client {
             "count": LOOKUP_COUNT,
         });
         let call = Call {
+            operation: Operation::Find,
             method: Method::POST,
             url,
             body: Some(&body),
@@ -364,7 +369,7 @@ impl Client {
         let reply = self
             .inner
             .transport
-            .send(&Call::bare(Method::GET, url, self.lane))
+            .send(&Call::bare(Operation::Discover, url, self.lane))
             .await?;
         reply.success(Target::Collection)?.json()
     }
@@ -381,16 +386,16 @@ impl Client {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// How many requests were sent, by all clones.
+    /// What its requests came to.
     #[must_use]
-    pub fn request_count(&self) -> u64 {
-        self.inner.transport.requests()
+    pub fn tally(&self) -> &Tally {
+        self.inner.transport.tally()
     }
 
-    /// How often requests were held back.
+    /// What holds its requests back.
     #[must_use]
-    pub fn throttled(&self) -> Throttled {
-        self.inner.transport.limiter().throttled()
+    pub fn limiter(&self) -> &Limiter {
+        self.inner.transport.limiter()
     }
 
     /// How long requests are still held back at the server's wish.

@@ -1,12 +1,14 @@
 //! What a connection needs to be built. Checked in `endpoint` and `http`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::scim::fence::Fence;
 use crate::scim::limits::Limits;
+use crate::scim::tally::Tally;
 use crate::scim::wire::Wire;
 
 /// What a connection needs to be built.
@@ -28,6 +30,8 @@ pub struct ClientConfig {
     pub request_timeout: Duration,
     /// Until when requests may begin.
     pub fence: Fence,
+    /// Where requests are counted.
+    pub tally: Arc<Tally>,
     /// What carries the requests.
     pub wire: Wire,
     /// Uses the proxy named by the environment. The check of addresses after
@@ -53,6 +57,7 @@ impl ClientConfig {
             limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
             fence: Fence::none(),
+            tally: Arc::default(),
             wire: Wire::network(),
             use_system_proxy: false,
             search_by_post: false,

@@ -13,7 +13,7 @@
 //! What a status means is in `reply`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
@@ -29,6 +29,7 @@ use crate::scim::error::{Cause, ScimError};
 use crate::scim::fence::Fence;
 use crate::scim::limits::{Lane, Limiter, Permit, Why};
 use crate::scim::reply::{Body, Reply, retry_after};
+use crate::scim::tally::{Answer, Operation, Tally};
 use crate::scim::wire::Carried;
 
 /// The longest reply that is read, in bytes after decompression: 16 MiB.
@@ -46,6 +47,7 @@ const PLAIN_JSON: &str = "application/json";
 
 /// One request to be sent.
 pub(crate) struct Call<'a, B: Serialize + ?Sized> {
+    pub operation: Operation,
     pub method: Method,
     pub url: Url,
     pub body: Option<&'a B>,
@@ -55,8 +57,13 @@ pub(crate) struct Call<'a, B: Serialize + ?Sized> {
 
 impl Call<'_, ()> {
     /// A request without a body.
-    pub fn bare(method: Method, url: Url, lane: Lane) -> Self {
+    pub fn bare(operation: Operation, url: Url, lane: Lane) -> Self {
+        let method = match operation {
+            Operation::Delete => Method::DELETE,
+            _ => Method::GET,
+        };
         Self {
+            operation,
             method,
             url,
             body: None,
@@ -96,7 +103,7 @@ pub(crate) struct Transport {
     fence: Fence,
     /// Learned from a 415: the server wants `application/json`.
     plain_json: AtomicBool,
-    requests: AtomicU64,
+    tally: Arc<Tally>,
 }
 
 impl Transport {
@@ -105,10 +112,10 @@ impl Transport {
         Ok(Self {
             carrier: Carrier::new(config, endpoint)?,
             token: config.token.clone(),
-            limiter: Limiter::new(config.limits),
+            limiter: Limiter::new(config.limits, config.tally.clone()),
             fence: config.fence.clone(),
             plain_json: AtomicBool::new(false),
-            requests: AtomicU64::new(0),
+            tally: config.tally.clone(),
         })
     }
 
@@ -116,8 +123,8 @@ impl Transport {
         &self.limiter
     }
 
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Sends a request and reads the reply, whatever its status. A body
@@ -170,7 +177,6 @@ impl Transport {
         if !self.fence.is_open() {
             return Err(ScimError::Closed);
         }
-        self.requests.fetch_add(1, Ordering::Relaxed);
         let started = tokio::time::Instant::now();
         let response = self.carrier.carry(request).await;
         // No URL: ids and filters can be personal data.
@@ -180,7 +186,15 @@ impl Transport {
             milliseconds = started.elapsed().as_millis() as u64,
             "SCIM request",
         );
-        let reply = read(response?).await?;
+        let reply = match response {
+            Ok(response) => read(response).await,
+            Err(error) => Err(error),
+        };
+        let answer = reply.as_ref().map_or(Answer::None, |reply| {
+            Answer::of(reply.status, reply.retry_after.is_some())
+        });
+        self.tally.count(call.operation, answer, started.elapsed());
+        let reply = reply?;
         match reply.status {
             429 => self
                 .limiter

@@ -10,7 +10,6 @@ mod pace;
 mod turns;
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::pace::Pace;
+use crate::scim::tally::Tally;
 
 pub use self::pace::{MAX_PAUSE, Why};
 pub use self::turns::{Lane, Turn, Turns};
@@ -46,17 +46,6 @@ impl Default for Limits {
     }
 }
 
-/// How often requests were held back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Throttled {
-    /// Requests that waited for our own rate limit.
-    pub by_rate: u64,
-    /// Requests that waited for a pause the server asked for.
-    pub by_pause: u64,
-    /// Pauses the server asked for (429, and 503 with a time).
-    pub pauses: u64,
-}
-
 /// The right to send one request.
 #[derive(Debug)]
 pub struct Permit {
@@ -79,9 +68,7 @@ pub struct Limiter {
     rate: RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
     pace: Mutex<Pace>,
     closed: watch::Sender<bool>,
-    by_rate: AtomicU64,
-    by_pause: AtomicU64,
-    pauses: AtomicU64,
+    tally: Arc<Tally>,
 }
 
 /// The runtime's monotonic clock, so that tests can pause it.
@@ -97,9 +84,9 @@ impl Clock for TokioClock {
 }
 
 impl Limiter {
-    /// A limiter with nothing used yet.
+    /// A limiter with nothing used yet, which counts there what it holds back.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, tally: Arc<Tally>) -> Self {
         let Limits {
             requests_per_second,
             max_in_flight,
@@ -116,9 +103,7 @@ impl Limiter {
             rate: RateLimiter::direct_with_clock(quota, TokioClock),
             pace: Mutex::new(Pace::new(rate.get())),
             closed: watch::Sender::new(false),
-            by_rate: AtomicU64::new(0),
-            by_pause: AtomicU64::new(0),
-            pauses: AtomicU64::new(0),
+            tally,
         }
     }
 
@@ -150,7 +135,7 @@ impl Limiter {
             let until = self.pace().paused_until(Instant::now());
             if let Some(until) = until {
                 if !std::mem::replace(&mut paused, true) {
-                    self.by_pause.fetch_add(1, Ordering::Relaxed);
+                    self.tally.by_pause.inc();
                 }
                 tokio::time::sleep_until(until).await;
                 continue;
@@ -160,7 +145,7 @@ impl Limiter {
                 Ok(()) => break,
             };
             if !std::mem::replace(&mut limited, true) {
-                self.by_rate.fetch_add(1, Ordering::Relaxed);
+                self.tally.by_rate.inc();
             }
             tokio::time::sleep(wait).await;
         }
@@ -180,7 +165,7 @@ impl Limiter {
                 };
             };
             if !std::mem::replace(&mut limited, true) {
-                self.by_rate.fetch_add(1, Ordering::Relaxed);
+                self.tally.by_rate.inc();
             }
             tokio::time::sleep_until(until).await;
         }
@@ -190,7 +175,7 @@ impl Limiter {
     /// `granted` then, by asking for a pause: of this length, or of an unknown
     /// one. Pauses never shorten one another.
     pub fn refused(&self, granted: Instant, asked: Option<Duration>, why: Why) {
-        self.pauses.fetch_add(1, Ordering::Relaxed);
+        self.tally.pauses.inc();
         self.pace().refused(granted, Instant::now(), asked, why);
     }
 
@@ -211,14 +196,16 @@ impl Limiter {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counters.
+    /// Requests a second that the backend was found to allow, where that is less than ours.
     #[must_use]
-    pub fn throttled(&self) -> Throttled {
-        Throttled {
-            by_rate: self.by_rate.load(Ordering::Relaxed),
-            by_pause: self.by_pause.load(Ordering::Relaxed),
-            pauses: self.pauses.load(Ordering::Relaxed),
-        }
+    pub fn learned(&self) -> Option<f64> {
+        self.pace().learned()
+    }
+
+    /// How many requests of a lane wait to be let through.
+    #[must_use]
+    pub fn waiting(&self, lane: Lane) -> usize {
+        self.turns.waiting(lane)
     }
 }
 
@@ -227,9 +214,13 @@ impl Limiter {
 mod tests {
     use super::*;
 
+    fn limiter(limits: Limits) -> Limiter {
+        Limiter::new(limits, Arc::default())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_rate_holds_over_time_and_bursts_are_small() {
-        let limiter = Limiter::new(Limits {
+        let limiter = limiter(Limits {
             requests_per_second: 10,
             max_in_flight: 2,
         });
@@ -240,12 +231,12 @@ mod tests {
         let elapsed = start.elapsed();
         assert!(elapsed >= Duration::from_millis(2_950), "{elapsed:?}");
         assert!(elapsed <= Duration::from_millis(3_200), "{elapsed:?}");
-        assert_eq!(limiter.throttled().by_rate, 30);
+        assert_eq!(limiter.tally.by_rate.get(), 30);
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_limit_is_in_flight() {
-        let limiter = Limiter::new(Limits {
+        let limiter = limiter(Limits {
             requests_per_second: 1000,
             max_in_flight: 2,
         });
@@ -262,7 +253,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_limiter_sends_those_away_who_wait_and_those_who_come() {
-        let limiter = Arc::new(Limiter::new(Limits {
+        let limiter = Arc::new(limiter(Limits {
             requests_per_second: 1000,
             max_in_flight: 1,
         }));
@@ -286,7 +277,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_everyone_back_and_is_capped() {
-        let limiter = Limiter::new(Limits::default());
+        let limiter = limiter(Limits::default());
         let cases = [
             (Some(Duration::from_secs(7)), 7_000, "what was asked"),
             (
@@ -305,14 +296,14 @@ mod tests {
             let waited = start.elapsed().as_millis() as i64;
             assert!((waited - expected).abs() < 20, "{why}: {waited}");
         }
-        assert_eq!(limiter.throttled().by_pause, 2);
-        assert_eq!(limiter.throttled().pauses, 4);
+        assert_eq!(limiter.tally.by_pause.get(), 2);
+        assert_eq!(limiter.tally.pauses.get(), 4);
         assert_eq!(limiter.paused_for(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_new_overtakes_drift_that_waits_for_the_rate() {
-        let limiter = Arc::new(Limiter::new(Limits {
+        let limiter = Arc::new(limiter(Limits {
             requests_per_second: 10,
             max_in_flight: 1,
         }));
@@ -339,7 +330,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn unasked_pauses_double_until_a_reply_comes() {
-        let limiter = Limiter::new(Limits::default());
+        let limiter = limiter(Limits::default());
         let mut waits = Vec::new();
         for asked in [None, Some(Duration::ZERO), None] {
             let permit = limiter.acquire(Lane::Fresh).await.unwrap();
@@ -359,7 +350,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_overload_is_one_refusal_however_many_it_hits() {
-        let limiter = Limiter::new(Limits {
+        let limiter = limiter(Limits {
             requests_per_second: 1000,
             max_in_flight: 16,
         });

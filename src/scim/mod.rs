@@ -25,6 +25,7 @@ pub mod listing;
 pub mod patch;
 pub mod path;
 pub mod reply;
+pub mod tally;
 pub mod types;
 pub mod wire;
 
@@ -46,5 +47,6 @@ pub use limits::{Lane, Limits, Turn, Turns};
 pub use listing::{Listing, ListingOptions, list_all};
 pub use patch::{Patch, PatchOp};
 pub use path::{AttributePath, PathError};
+pub use tally::{Answer, Operation, Tally};
 pub use types::{Page, ResourceKind};
 pub use wire::Wire;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::Client;
 use scim_operator::controller::context::Options;
 use scim_operator::controller::run::run;
+use scim_operator::metrics::Metrics;
 use scim_operator::scim::Fence;
 use tokio::time::sleep;
 
@@ -56,6 +57,7 @@ pub fn live(world: &Arc<World>, script: &mut impl Script, seed: u64) -> u32 {
                 longest_request: LONGEST,
                 fence: Fence::none(),
                 seat: None,
+                metrics: Metrics::default(),
                 wire: wire(world),
             };
             let client = Client::new(ApiServer(world.clone()), "default");

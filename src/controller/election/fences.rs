@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tower::{BoxError, Layer, Service};
 
 use super::Reign;
+use crate::controller::asked::Asked;
 use crate::scim::Fence;
 
 /// How long a call may take, to the last byte of its answer. The API server itself gives up a write
@@ -31,15 +32,26 @@ const SILENCE: Duration = Duration::from_secs(300);
 pub struct Fences {
     begin: Fence,
     report: Fence,
+    asked: Asked,
 }
 
 impl Fences {
+    /// The same, whose clients count there what they ask.
+    #[must_use]
+    pub fn counting(self, asked: &Asked) -> Self {
+        Self {
+            asked: asked.clone(),
+            ..self
+        }
+    }
+
     /// Nothing is written before the lease is won.
     #[must_use]
     pub fn closed() -> Self {
         Self {
             begin: Fence::not_yet(),
             report: Fence::not_yet(),
+            asked: Asked::default(),
         }
     }
 
@@ -49,6 +61,7 @@ impl Fences {
         Self {
             begin: Fence::none(),
             report: Fence::none(),
+            asked: Asked::default(),
         }
     }
 
@@ -96,7 +109,8 @@ impl Fences {
             fence: self.report.clone(),
             patience,
         };
-        Ok(ClientBuilder::try_from(config)?.with_layer(&fenced).build())
+        let builder = ClientBuilder::try_from(config)?;
+        Ok(builder.with_layer(&self.asked).with_layer(&fenced).build())
     }
 
     /// Opens both until then, as the reign counts from that start. False once either has closed.

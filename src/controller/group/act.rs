@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::api::conditions::Reason;
 use crate::api::connection::{AdoptionMatch, Mode};
+use crate::controller::counts::{Change, Whose};
 use crate::controller::group::members::{self, Declared};
 use crate::controller::group::side::Listed;
 use crate::controller::group::write::{Work, chunk_size};
@@ -364,6 +365,7 @@ pub async fn delete(
 ) -> Result<(), ScimError> {
     let kind = ResourceKind::Group;
     ready.client.delete(kind, &group.id).await?;
+    connection.counts.changed(Whose::Group, Change::Deleted);
     connection.groups_of(ready).remove(&group.id);
     Ok(())
 }

@@ -97,7 +97,10 @@ pub async fn by_id(
 ) -> Result<Option<ObservedGroup>, ScimError> {
     let known = connection.groups_of(ready).by_id(id);
     match known {
-        Known::Present(group) => Ok(Some(group)),
+        Known::Present(group) => {
+            connection.counts.saved.inc();
+            Ok(Some(group))
+        }
         Known::Doubtful | Known::Unknown => look(connection, ready, id).await,
     }
 }

@@ -7,6 +7,7 @@ use kube::runtime::controller::Action;
 
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::controller::counts::{Change, Whose};
 use crate::controller::events::Said;
 use crate::controller::failures;
 use crate::controller::group::Pass;
@@ -142,6 +143,16 @@ fn done(
         .iter()
         .find(|c| c.type_ == C::Synced.as_str() && c.status == "True");
     let said = said(written);
+    let change = match reason {
+        Reason::Created => Some(Change::Created),
+        Reason::Adopted => Some(Change::Adopted),
+        Reason::DriftCorrected => Some(Change::DriftCorrected),
+        Reason::Updated => Some(Change::Updated),
+        _ => None,
+    };
+    if let Some(change) = change {
+        connection.counts.changed(Whose::Group, change);
+    }
     let synced = match (reason, kept) {
         (Reason::UpToDate, Some(old)) => Verdict::yes(
             C::Synced,

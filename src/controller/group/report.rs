@@ -10,11 +10,12 @@ use crate::api::ScimGroupStatus;
 use crate::api::common::PlanStatus;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::group::MemberCounts;
+use crate::controller::counts::Whose;
 use crate::controller::events::Said;
 use crate::controller::group::Pass;
 use crate::controller::live::{Connection, GroupOutcome, State};
 use crate::controller::status::Wrote;
-use crate::domain::conditions::{Outlook, Verdict, merge, with_summary};
+use crate::domain::conditions::{Outlook, Verdict, merge, summary, with_summary};
 use crate::domain::group::{MembersEcho, ObservedGroup, Resolved};
 
 /// Everything that status says of one pass.
@@ -145,6 +146,7 @@ pub async fn write(
     if let Some(connection) = connection {
         let outcome = GroupOutcome {
             state,
+            reason: summary(&verdicts),
             id: id.clone(),
             retry_on_listing,
         };
@@ -190,6 +192,14 @@ pub async fn write(
     let wrote = statuses
         .write(&pass.held, pass.lane(), pass.group, next)
         .await?;
+    if recorded
+        && last.id.is_none()
+        && wrote == Wrote::Written
+        && let Some(connection) = connection
+    {
+        let declared = pass.group.metadata.creation_timestamp.as_ref();
+        connection.counts.is_there(Whose::Group, declared);
+    }
     if recorded && wrote != Wrote::Gone {
         pass.context.group_pasts.forget(&pass.uid);
     }

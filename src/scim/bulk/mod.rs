@@ -25,6 +25,7 @@ use crate::scim::error::{Cause, ScimError};
 use crate::scim::http::{Call, Transport};
 use crate::scim::limits::{Lane, Permit, Why};
 use crate::scim::reply::Reply;
+use crate::scim::tally::Operation;
 use crate::scim::types::ResourceKind;
 use line::{Entry, Line, Room, Turn};
 use message::{Outcome, Request};
@@ -195,6 +196,8 @@ impl Batches {
         match verdict {
             Verdict::Answered(outcomes) => {
                 self.terms().was_in_time();
+                let others = batch.len().saturating_sub(1);
+                transport.tally().taken_along.inc_by(others as u64);
                 let throttled = |outcome: &Option<Outcome>| {
                     matches!(outcome, Some(Err(ScimError::RateLimited { .. })))
                 };
@@ -263,7 +266,12 @@ async fn post(
     path: &str,
     body: &impl serde::Serialize,
 ) -> Result<Reply, ScimError> {
+    let operation = match path {
+        "Bulk" => Operation::Bulk,
+        _ => Operation::Create,
+    };
     let call = Call {
+        operation,
         method: Method::POST,
         url: endpoint.url(path, &[])?,
         body: Some(body),

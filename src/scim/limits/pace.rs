@@ -106,6 +106,11 @@ impl Pace {
         self.until
     }
 
+    /// Requests a second that were found to be allowed, where that is less than what is configured.
+    pub fn learned(&self) -> Option<f64> {
+        self.learned.as_ref().map(|learned| learned.rate)
+    }
+
     /// Takes one request of the learned rate: `Err` says when to ask again.
     pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
         self.grow(now);

@@ -89,6 +89,16 @@ impl Turns {
         }
     }
 
+    /// How many of a lane stand before the gate; whoever gave up counts until its turn has come.
+    #[must_use]
+    pub fn waiting(&self, lane: Lane) -> usize {
+        let state = self.lock();
+        match lane {
+            Lane::Fresh => state.fresh.len(),
+            Lane::Drift => state.drift.len(),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

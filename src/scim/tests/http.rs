@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{CANARY, Server, config, empty, reply, scim};
+use super::{CANARY, Server, config, empty, reply, scim, sent};
 use crate::scim::ResourceKind::User;
 use crate::scim::endpoint::Endpoint;
 use crate::scim::http::{Call, MAX_REPLY, Transport};
@@ -82,7 +82,7 @@ async fn a_refused_media_type_is_replaced_once_and_remembered() {
             "application/json"
         ]
     );
-    assert_eq!(client.request_count(), 3);
+    assert_eq!(sent(&client), 3);
     assert!(
         server
             .seen()
@@ -249,7 +249,7 @@ async fn local_addresses_are_refused_by_literal_and_by_name() {
     let endpoint = Endpoint::parse(&named.endpoint, true, true).unwrap();
     let transport = Transport::new(&named, &endpoint).unwrap();
     let call = Call::bare(
-        reqwest::Method::GET,
+        crate::scim::Operation::Get,
         endpoint.url("Users", &[]).unwrap(),
         Lane::Fresh,
     );

@@ -23,7 +23,15 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::scim::{Client, ClientConfig, Limits};
+use crate::scim::{Answer, Client, ClientConfig, Limits, Operation};
+
+/// How many requests a client has sent.
+pub fn sent(client: &Client) -> u64 {
+    let counts = Operation::ALL.map(|operation| {
+        Answer::ALL.map(|answer| client.tally().requests(operation, answer).get())
+    });
+    counts.iter().flatten().sum()
+}
 
 /// A token whose appearance anywhere is a leak.
 pub const CANARY: &str = "canary-5f0c9e";

@@ -27,7 +27,7 @@ async fn a_throttled_request_pauses_the_whole_connection() {
         "some servers apply what they throttle"
     );
     assert!(client.paused_for().unwrap() > Duration::from_secs(110));
-    assert_eq!(client.throttled().pauses, 1);
+    assert_eq!(client.tally().pauses.get(), 1);
     let next = tokio::time::timeout(Duration::from_millis(50), client.get(User, "1")).await;
     assert!(next.is_err());
     assert_eq!(server.seen().len(), 1);
