@@ -29,9 +29,10 @@ crds: ## Writes crds/ and the chart's copies from the types
 	rm -f charts/scim-operator/files/crds/*.yaml
 	cp crds/*.yaml charts/scim-operator/files/crds/
 
-parts: ## Builds or installs the control plane, Helm and the SCIM servers into the user's cache
+parts: ## Builds or installs the control plane, Helm, Prometheus and the SCIM servers into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
+	tests/prometheus/build
 
 test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast

@@ -180,7 +180,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     let asked = Asked::default();
     metrics.register(
         "kubernetes_requests",
-        "Requests to the API server by method and status code; 0 where no answer came",
+        "Requests to the API server, but for those about leases, by method and status code; 0 where no answer came",
         asked.family(),
     );
     let bound = http::serve(arguments.http_address, readiness.clone(), metrics.clone()).await?;

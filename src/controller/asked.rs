@@ -67,14 +67,38 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (asked, method) = (self.asked.clone(), word(&request));
+        let mut came = Came {
+            asked: self.asked.clone(),
+            method: word(&request),
+            code: 0,
+        };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
-            let code = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
-            asked.count(method, code);
+            if let Ok(answer) = &answer {
+                came.answered(answer.status().as_u16());
+            }
             answer
         })
+    }
+}
+
+/// A request, which is counted when it is over: also where whoever waited for it has given it up.
+struct Came {
+    asked: Asked,
+    method: &'static str,
+    code: u16,
+}
+
+impl Came {
+    fn answered(&mut self, code: u16) {
+        self.code = code;
+    }
+}
+
+impl Drop for Came {
+    fn drop(&mut self) {
+        self.asked.count(self.method, self.code);
     }
 }
 
@@ -96,6 +120,7 @@ fn word(request: &Request<Body>) -> &'static str {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use futures::FutureExt;
     use tower::ServiceExt;
 
     use super::*;
@@ -107,6 +132,7 @@ mod tests {
             tower::service_fn(async |request: Request<Body>| match request.uri().path() {
                 "/lost" => Err(BoxError::from("lost")),
                 "/refused" => Ok(Response::builder().status(403).body(()).unwrap()),
+                "/hangs" => std::future::pending().await,
                 _ => Ok(Response::new(())),
             });
         for (method, uri) in [
@@ -120,11 +146,21 @@ mod tests {
             let request = request.body(Body::empty()).unwrap();
             let _ = asked.layer(answers).oneshot(request).await;
         }
+        let request = Request::builder().method("DELETE").uri("/hangs");
+        let request = request.body(Body::empty()).unwrap();
+        assert!(
+            asked
+                .layer(answers)
+                .oneshot(request)
+                .now_or_never()
+                .is_none()
+        );
         for (method, code, count) in [
             ("WATCH", 200, 1),
             ("GET", 200, 2),
             ("PATCH", 403, 1),
             ("POST", 0, 1),
+            ("DELETE", 0, 1),
         ] {
             let counter = asked.0.get(&Labels { method, code }).unwrap();
             assert_eq!(counter.get(), count, "{method} {code}");

@@ -4,7 +4,7 @@
 //! A connection is named `namespace/name`. Nobody is named: users and groups are counted.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
@@ -14,17 +14,18 @@ use prometheus_client::registry::Unit;
 use crate::api::ScimConnectionStatus;
 use crate::controller::context::Context;
 use crate::controller::counts::{Change, Whose};
+use crate::controller::listing;
 use crate::controller::live::Connection;
 use crate::scim::{Answer, Lane, Operation};
 
-/// Shows what a context knows.
-pub struct Figures(Arc<Context>);
+/// Shows what a context knows, for as long as it is there: it has the registry that this is in.
+pub struct Figures(Weak<Context>);
 
 impl Figures {
     /// Of this context.
     #[must_use]
-    pub fn of(context: Arc<Context>) -> Self {
-        Self(context)
+    pub fn of(context: &Arc<Context>) -> Self {
+        Self(Arc::downgrade(context))
     }
 }
 
@@ -46,7 +47,10 @@ const LANES: [(Lane, &str); 2] = [(Lane::Fresh, "fresh"), (Lane::Drift, "drift")
 
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let context = &*self.0;
+        let Some(context) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let context = &*context;
         let mut seen: Vec<Seen> = context
             .running()
             .into_iter()
@@ -71,6 +75,7 @@ impl Collector for Figures {
         )?;
         conditions(out, &seen)?;
         resources(out, &seen)?;
+        unreadable(out, context)?;
         queues(out, context, &seen)?;
         budget(out, &seen)?;
         changes(out, &seen)?;
@@ -185,6 +190,16 @@ fn resources(out: &mut DescriptorEncoder<'_>, seen: &[Seen]) -> fmt::Result {
                     one(&labels, count as f64)?;
                 }
             }
+        }
+        Ok(())
+    })
+}
+
+fn unreadable(out: &mut DescriptorEncoder<'_>, context: &Context) -> fmt::Result {
+    let help = "Objects that this version cannot read, and leaves alone";
+    gauge(out, "unreadable", help, None, |one| {
+        for (kind, count) in context.unreadable.counts() {
+            one(&[("kind", &kind)], count as f64)?;
         }
         Ok(())
     })
@@ -391,6 +406,16 @@ fn times(out: &mut DescriptorEncoder<'_>, context: &Context, seen: &[Seen]) -> f
         for Seen { label, status, .. } in seen {
             if let Some(last) = &status.last_full_sync {
                 one(&[("connection", label)], last.0.as_second() as f64)?;
+            }
+        }
+        Ok(())
+    })?;
+    let help = "How often the backend is to be listed, as spec.sync.interval says";
+    gauge(out, "sync_interval", help, seconds(), |one| {
+        for Seen { label, running, .. } in seen {
+            if let Some(spec) = running.spec() {
+                let interval = listing::interval(&spec).as_secs_f64();
+                one(&[("connection", label)], interval)?;
             }
         }
         Ok(())

@@ -184,7 +184,8 @@ fn groups_again(memory: &mut Memory, spec: &ScimConnectionSpec) {
     memory.groups_again = Some((row + 1, Instant::now() + wait));
 }
 
-fn interval(spec: &ScimConnectionSpec) -> Duration {
+/// How often the backend is listed.
+pub fn interval(spec: &ScimConnectionSpec) -> Duration {
     Duration::from_secs(
         names::duration_seconds(&spec.sync.interval)
             .unwrap_or(1800)

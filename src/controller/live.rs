@@ -15,6 +15,7 @@ use crate::controller::counts::{Counts, Whose};
 use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
 use crate::controller::memory::Memory;
+use crate::controller::outcomes;
 pub use crate::controller::outcomes::{GroupOutcome, Outcome, State, Woken};
 use crate::controller::roster::Held;
 use crate::controller::slots::Slots;
@@ -368,11 +369,7 @@ impl Connection {
             holders.insert(id.clone(), user.clone());
         }
         drop(holders);
-        match outcome {
-            Some(outcome) if outcomes.get(user) == Some(&outcome) => false,
-            Some(outcome) => outcomes.insert(user.clone(), outcome).is_none_or(|_| true),
-            None => outcomes.remove(user).is_some(),
-        }
+        outcomes::put(&mut outcomes, user, outcome)
     }
 
     /// Looks at how every user came out, all at one moment; nothing else may be locked meanwhile.
@@ -382,12 +379,7 @@ impl Connection {
 
     /// Notes how a group came out; true when that changes the counts.
     pub fn note_group(&self, group: &Key, outcome: Option<GroupOutcome>) -> bool {
-        let mut outcomes = lock(&self.group_outcomes);
-        match outcome {
-            Some(outcome) if outcomes.get(group) == Some(&outcome) => false,
-            Some(outcome) => outcomes.insert(group.clone(), outcome).is_none_or(|_| true),
-            None => outcomes.remove(group).is_some(),
-        }
+        outcomes::put(&mut lock(&self.group_outcomes), group, outcome)
     }
 
     /// How every group came out.
@@ -397,13 +389,8 @@ impl Connection {
 
     /// How many came out for which reason of their Ready condition.
     pub fn by_reason(&self) -> [(Whose, BTreeMap<Reason, usize>); 2] {
-        let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
-        for outcome in lock(&self.outcomes).values() {
-            *users.entry(outcome.reason).or_default() += 1;
-        }
-        for outcome in lock(&self.group_outcomes).values() {
-            *groups.entry(outcome.reason).or_default() += 1;
-        }
+        let users = outcomes::by_reason(&lock(&self.outcomes));
+        let groups = outcomes::by_reason(&lock(&self.group_outcomes));
         [(Whose::User, users), (Whose::Group, groups)]
     }
 

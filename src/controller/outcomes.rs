@@ -1,6 +1,6 @@
 //! How users and groups came out, for the counts of their connection, and whom something concerns.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::api::conditions::Reason;
 use crate::controller::index::Key;
@@ -22,6 +22,77 @@ pub struct Outcome {
     pub retry_soon: bool,
     /// It is to leave, and whether it may is not decided: its pass did not come so far.
     pub undecided: bool,
+}
+
+/// How something came out.
+pub trait CameOut {
+    /// Whether the counts of the connection, and the groups of the user, see no difference: for which reason is
+    /// none of theirs.
+    fn counts_as(&self, other: &Self) -> bool;
+
+    /// The reason of its Ready condition.
+    fn reason(&self) -> Reason;
+}
+
+/// Notes how one came out; true when that changes the counts.
+pub fn put<O: CameOut>(all: &mut HashMap<Key, O>, key: &Key, outcome: Option<O>) -> bool {
+    match outcome {
+        Some(outcome) => {
+            let same = all.get(key).is_some_and(|old| old.counts_as(&outcome));
+            all.insert(key.clone(), outcome);
+            !same
+        }
+        None => all.remove(key).is_some(),
+    }
+}
+
+/// How many came out for which reason.
+pub fn by_reason<O: CameOut>(all: &HashMap<Key, O>) -> BTreeMap<Reason, usize> {
+    let mut counted = BTreeMap::new();
+    for outcome in all.values() {
+        *counted.entry(outcome.reason()).or_default() += 1;
+    }
+    counted
+}
+
+impl CameOut for Outcome {
+    fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    fn counts_as(&self, other: &Self) -> bool {
+        let Self {
+            state,
+            reason: _,
+            id,
+            archived,
+            retry_on_listing,
+            retry_soon,
+            undecided,
+        } = self;
+        *state == other.state
+            && *id == other.id
+            && *archived == other.archived
+            && *retry_on_listing == other.retry_on_listing
+            && *retry_soon == other.retry_soon
+            && *undecided == other.undecided
+    }
+}
+
+impl CameOut for GroupOutcome {
+    fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    fn counts_as(&self, other: &Self) -> bool {
+        let Self {
+            state,
+            reason: _,
+            id,
+            retry_on_listing,
+        } = self;
+        *state == other.state && *id == other.id && *retry_on_listing == other.retry_on_listing
+    }
 }
 
 /// The states that are counted.

@@ -52,6 +52,13 @@ impl Unreadable {
         kind.is_some_and(|kind| kind.keys.contains_key(key))
     }
 
+    /// How many of each kind are.
+    pub fn counts(&self) -> Vec<(String, usize)> {
+        let kinds = self.lock();
+        let count = |(kind, all): (&String, &OfKind)| (kind.clone(), all.keys.len());
+        kinds.iter().map(count).collect()
+    }
+
     /// Users that are.
     pub fn users(&self) -> Vec<Key> {
         self.of_kind(&ScimUser::kind(&()))

@@ -82,7 +82,7 @@ pub async fn run(
         wakers,
     ));
 
-    context.options.metrics.add(Figures::of(context.clone()));
+    context.options.metrics.add(Figures::of(&context));
     let namespaces_known = namespace_store.clone();
     let namespaces = tokio::spawn(namespaces(
         client.clone(),

@@ -14,6 +14,7 @@ pub mod crash_points;
 pub mod judge;
 pub mod operator;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod scratch;
 pub mod servers;
@@ -23,5 +24,6 @@ pub mod wait;
 
 pub use controlplane::ControlPlane;
 pub use operator::Operator;
+pub use prometheus::Prometheus;
 pub use proxy::RecordingProxy;
 pub use tls::TlsFront;
