@@ -207,8 +207,8 @@ fn grants_little(rule: &Value, cluster_wide: bool) -> Result<()> {
     if resources.contains(&"secrets") || resources.contains(&"configmaps") {
         ensure!(!cluster_wide, "secrets of the whole cluster: {rule}");
         ensure!(
-            verbs == ["get", "list", "watch"],
-            "secrets are only read: {rule}"
+            verbs == ["list", "watch"],
+            "secrets are only watched: {rule}"
         );
     }
     ensure!(
