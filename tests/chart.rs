@@ -4,6 +4,8 @@
 
 #[path = "chart/leases.rs"]
 mod leases;
+#[path = "chart/namespaces.rs"]
+mod namespaces;
 #[path = "chart/policy.rs"]
 mod policy;
 #[path = "chart/rights.rs"]
@@ -343,6 +345,12 @@ async fn bad_values_are_refused() -> Result<()> {
             "a misspelt value would be ignored",
         ),
         ("refuseSecondRelease=perhaps", "a string would count as yes"),
+        ("watchNamespaces={*}", "a wildcard"),
+        ("watchNamespaces={a,a}", "two Roles of one name"),
+        (
+            "watchNamespaces={a},secretAccess[0].namespace=b",
+            "a right that nothing needs",
+        ),
     ] {
         let rendered = template(plane, &["--set", bad]).await;
         ensure!(rendered.is_err(), "{bad} passed: {why}");
@@ -441,7 +449,7 @@ async fn one_per_cluster(plane: &ControlPlane) -> Result<()> {
     ] {
         let command = format!("install {second} {CHART} --set crds.install=false");
         let answer = plane.helm(&typed(&command)).await;
-        let told = |e: &anyhow::Error| format!("{e:#}").contains("one scim-operator a cluster");
+        let told = |e: &anyhow::Error| format!("{e:#}").contains("one scim-operator a ");
         ensure!(answer.as_ref().is_err_and(told), "{why}: {answer:?}");
     }
     let meant = format!(

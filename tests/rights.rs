@@ -107,3 +107,12 @@ async fn one_that_shares_uses_all_that_it_is_granted_and_is_refused_nothing() ->
     variables.push(("SPREAD_CONNECTIONS", "true".to_owned()));
     used_equals_granted(&["sharding.enabled=true"], &variables).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_watches_namespaces_uses_all_that_it_is_granted_and_is_refused_nothing()
+-> Result<()> {
+    let mut variables = variables();
+    variables.push(("WATCH_NAMESPACES", NAMESPACE.to_owned()));
+    let watched = format!("watchNamespaces={{{NAMESPACE}}}");
+    used_equals_granted(&[&watched], &variables).await
+}

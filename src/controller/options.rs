@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::controller::spread::Seat;
+use crate::controller::watched::Watched;
 use crate::scim::{Fence, Wire};
 
 /// How the operator was started.
@@ -20,6 +21,8 @@ pub struct Options {
     pub seat: Option<Seat>,
     /// How long what is deleted with its namespace or its kind may hold that up.
     pub scope_grace: Duration,
+    /// Which namespaces are watched.
+    pub watched: Watched,
     /// What carries requests to backends.
     pub wire: Wire,
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::api::ScimConnection;
 use crate::api::connection::CaBundleKind;
 use crate::controller::index::Key;
+use crate::controller::watched::is_forbidden;
 
 /// The longest that a reconcile waits for the first sight of an object.
 const FIRST_SIGHT: Duration = Duration::from_secs(10);
@@ -186,7 +187,7 @@ async fn follow<K>(
         let seen = match sighting {
             Ok(Some(object)) => Seen::Data(data(object)),
             Ok(None) => Seen::Absent,
-            Err(error) if forbidden(&error) => Seen::Forbidden,
+            Err(error) if is_forbidden(&error) => Seen::Forbidden,
             // Anything else passes; what was last seen still holds.
             Err(_) => continue,
         };
@@ -204,14 +205,4 @@ async fn follow<K>(
             let _ = wake.unbounded_send(key.reference());
         }
     }
-}
-
-fn forbidden(error: &watcher::Error) -> bool {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
-        watcher::Error::WatchError(status) => status,
-        _ => return false,
-    };
-    status.code == 403
 }
