@@ -10,11 +10,15 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "scim-operator.labels" -}}
+{{- define "scim-operator.ownLabels" -}}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ include "scim-operator.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "scim-operator.labels" -}}
+{{ toYaml (merge (include "scim-operator.ownLabels" . | fromYaml) .Values.commonLabels) }}
 {{- end }}
 
 {{- define "scim-operator.serviceAccount" -}}
