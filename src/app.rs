@@ -13,6 +13,7 @@ use crate::controller::context::Options;
 use crate::controller::election::{Candidacy, Election, Fences, Kind, lease};
 use crate::controller::run::run;
 use crate::controller::spread::Seat;
+use crate::controller::watched::Watched;
 use crate::http::{self, Readiness};
 use crate::leadership::Terms;
 use crate::metrics::Metrics;
@@ -61,8 +62,27 @@ struct RunArguments {
     /// that up while they cannot be deprovisioned. After that they go, and their accounts stay as they are.
     #[arg(long, env = "SCOPE_GRACE_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     scope_grace_seconds: u64,
+    /// Watches this namespace, and no others; may be said several times, or once with commas. Where it is not
+    /// said: all namespaces of the cluster.
+    #[arg(long = "watch-namespace", env = "WATCH_NAMESPACES", value_name = "NAMESPACE", value_delimiter = ',', value_parser = namespace)]
+    watch_namespaces: Vec<String>,
     #[command(flatten)]
     election: ElectionArguments,
+}
+
+/// The name of a namespace, as Kubernetes allows it; nothing stands for none.
+fn namespace(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_name = name.len() <= 63
+        && name.chars().all(is_inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if is_name {
+        Ok(name.to_owned())
+    } else {
+        Err("not the name of a namespace".to_owned())
+    }
 }
 
 #[derive(Args)]
@@ -175,6 +195,12 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
     }
     let longest_request = Duration::from_secs(arguments.request_timeout_seconds);
     let candidacy = arguments.election.candidacy(longest_request)?;
+    let named = arguments.watch_namespaces.into_iter();
+    let watched = Watched::these(named.filter(|name| !name.is_empty()));
+    let only: Vec<&str> = watched.names().collect();
+    if !only.is_empty() {
+        tracing::info!(namespaces = ?only, "watching these namespaces, and no others");
+    }
     let readiness = Readiness::default();
     let metrics = Metrics::default();
     let asked = Asked::default();
@@ -227,6 +253,7 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
         seat: seat.clone(),
         scope_grace: Duration::from_secs(arguments.scope_grace_seconds),
         metrics,
+        watched,
         wire: Default::default(),
     };
     match candidacy {
@@ -275,4 +302,32 @@ async fn asked_to_stop() {
         }
     }
     tracing::info!("asked to stop; requests in flight are finished first");
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn watched(flags: &[&str]) -> Option<Vec<String>> {
+        let line = ["scim-operator", "run"].iter().chain(flags);
+        let arguments = Arguments::try_parse_from(line).ok()?;
+        let Command::Run(arguments) = arguments.command;
+        Some(arguments.watch_namespaces)
+    }
+
+    #[test]
+    fn namespaces_are_said_one_by_one_or_with_commas_and_are_names() {
+        let both = Some(vec!["a".to_owned(), "b-2".to_owned()]);
+        assert_eq!(
+            watched(&["--watch-namespace=a", "--watch-namespace=b-2"]),
+            both
+        );
+        assert_eq!(watched(&["--watch-namespace=a, b-2"]), both);
+        assert_eq!(watched(&[]), Some(Vec::new()));
+        let long = "a".repeat(64);
+        for bad in ["*", "A", "a/b", "-a", "a-", "a.b", &long] {
+            assert_eq!(watched(&["--watch-namespace", bad]), None, "{bad}");
+        }
+    }
 }

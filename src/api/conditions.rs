@@ -96,6 +96,8 @@ words! {
         DuplicateUserName,
         /// `connectionRef` names no ScimConnection.
         ConnectionNotFound,
+        /// `connectionRef` names a namespace that this operator does not watch.
+        ConnectionNotWatched,
         /// The connection does not let this namespace in.
         ConnectionNotAllowed,
         // Synced

@@ -21,14 +21,45 @@ use crate::domain::conditions::Verdict;
 /// How soon a connection is looked for again that the watch has not shown yet.
 const SOON: Duration = Duration::from_secs(1);
 
+/// Why nothing can be done by a connection that the watch does not show.
+pub fn missing(context: &Context, key: &Key) -> (Reason, String) {
+    if context.sees(&key.namespace) {
+        let why = format!("spec.connectionRef: there is no ScimConnection {key}");
+        return (Reason::ConnectionNotFound, why);
+    }
+    let why = format!(
+        "spec.connectionRef: this operator does not watch the namespace {}, and so does not know ScimConnection {key}; name the namespace in the chart's watchNamespaces",
+        key.namespace
+    );
+    (Reason::ConnectionNotWatched, why)
+}
+
+/// Why the deletion of an object waits whose connection the watch does not show.
+pub fn waits(context: &Context, key: &Key, left: &str) -> String {
+    let why = if context.sees(&key.namespace) {
+        "the ScimConnection is gone"
+    } else {
+        "this operator does not watch the namespace of the ScimConnection, and cannot tell whether anything is left at its backend"
+    };
+    format!(
+        "deletion waits: {why}; the annotation {ANNOTATION_ABANDON}=true releases this resource and leaves the {left} as it is"
+    )
+}
+
+/// Whether it is certain that there is no such connection, once the watch does not show it and the API server
+/// was asked: it may be one that cannot be read, or one where nobody looks.
+pub fn is_gone(context: &Context, key: &Key) -> bool {
+    context.sees(&key.namespace) && !context.unreadable.contains::<ScimConnection>(key)
+}
+
 /// When to look again at an object whose connection the watch does not show, where there is one: the watch of
 /// connections may be behind that of users, and what is said or let go for want of a connection would be so in
-/// error. So the API server itself is asked.
+/// error. So the API server itself is asked, where it may be.
 ///
 /// # Errors
 /// When it does not answer.
 pub async fn look_again(context: &Context, key: &Key) -> Result<Option<Action>, kube::Error> {
-    if context.unreadable.contains::<ScimConnection>(key) {
+    if !is_gone(context, key) {
         return Ok(None);
     }
     let there = is_there(&context.client, key).await?;
@@ -82,7 +113,10 @@ pub async fn part(
     let ending = scope::of(context, object);
     let waited = ending.is_some_and(|ending| ending.left.is_zero());
     let word = if known && needed == 0 {
-        Word::done("Released", "nothing is left that needs this connection")
+        Word::done(
+            "Released",
+            "nothing is left, where this operator looks, that needs this connection",
+        )
     } else if finalizer::is_abandoned(object) {
         Word::done(
             "Abandoned",

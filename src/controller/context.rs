@@ -263,6 +263,11 @@ impl Context {
             || self.unreadable.contains::<ScimGroup>(group)
     }
 
+    /// Whether what is in a namespace is seen at all: else nothing there is known to be missing.
+    pub fn sees(&self, namespace: &str) -> bool {
+        self.options.watched.has(namespace)
+    }
+
     /// The users and groups of a connection.
     pub fn everyone_of(&self, connection: &Key) -> Woken {
         Woken {

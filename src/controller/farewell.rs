@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
-use crate::api::ScimConnection;
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::Mode;
@@ -105,9 +104,8 @@ async fn part_by(
         )
     };
     let Some(connection) = connection else {
-        let report = wait(
-            "deletion waits: the ScimConnection is gone; the annotation scim-operator.io/abandon=true releases this resource and leaves the account as it is",
-        );
+        let key = Key::connection_of(pass.user);
+        let report = wait(&connection_end::waits(pass.context, &key, "account"));
         report::write(pass, None, report).await?;
         return Ok(Action::await_change());
     };
@@ -146,9 +144,8 @@ async fn part_by(
 /// that does not exist.
 async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
     let Some(connection) = connection else {
-        let unreadable = &pass.context.unreadable;
         // A connection stays for whoever may have an account: it went by force, or never was.
-        let gone = !unreadable.contains::<ScimConnection>(&Key::connection_of(pass.user));
+        let gone = connection_end::is_gone(pass.context, &Key::connection_of(pass.user));
         return gone.then(|| Word::undone(finalizer::UNRECORDED));
     };
     if let Some(since) = connection.untouched() {

@@ -263,7 +263,11 @@ pub async fn let_go<K: Declared>(
         note,
         undone,
     } = word;
-    if release(held, object).await? == Ensured::Raced {
+    let released = release(held, object).await;
+    if let Err(error) = &released {
+        scope::tell_stuck(context, held, object, error);
+    }
+    if released? == Ensured::Raced {
         return Ok(false);
     }
     let reference = object.object_ref(&());

@@ -111,11 +111,11 @@ pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
     directory.begun(creating.as_deref(), pass.endpoint_hash.as_deref())
 }
 
-/// Whether there is such a ScimUser.
+/// Whether there is such a ScimUser, or may be where nobody can see it.
 pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
     |namespace, name| {
         let key = Key::new(namespace, name);
-        pass.context.is_declared(&key)
+        pass.context.is_declared(&key) || !pass.context.sees(namespace)
     }
 }
 

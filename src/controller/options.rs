@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::controller::spread::Seat;
+use crate::controller::watched::Watched;
 use crate::metrics::Metrics;
 use crate::scim::{Fence, Wire};
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub scope_grace: Duration,
     /// Where to show what is known.
     pub metrics: Metrics,
+    /// Which namespaces are watched.
+    pub watched: Watched,
     /// What carries requests to backends.
     pub wire: Wire,
 }

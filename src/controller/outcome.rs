@@ -308,8 +308,13 @@ fn done(pass: &Pass<'_>, end: End<'_>, accepted: Verdict, done: Done) -> Report 
             outlook,
         )
     } else if let Some(manager) = pending_manager {
+        let hidden = if pass.context.sees(&manager.namespace) {
+            ""
+        } else {
+            ", in a namespace that this operator does not watch"
+        };
         let message = format!(
-            "provisioned; spec.enterprise.manager waits for ScimUser {manager} to have an account"
+            "provisioned; spec.enterprise.manager waits for ScimUser {manager} to have an account{hidden}"
         );
         (
             Verdict::no(C::Ready, Reason::Pending, message),

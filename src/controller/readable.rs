@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt};
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Resource, ResourceExt};
 
 use crate::api::conditions::{ConditionType as C, Reason};
@@ -98,9 +98,9 @@ pub fn watch<K: Parts + Send + Sync + 'static>(
     kind: relist::Kind,
     known: impl Fn(&Key) -> Option<K> + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static {
-    let api: Api<Lean<K>> = Api::all(context.client.clone());
+    let (client, watched) = (context.client.clone(), context.options.watched.clone());
+    let begin = move || watched.watch::<Lean<K>>(&client, in_pages());
     let context = context.clone();
-    let begin = move || watcher(api.clone(), in_pages());
     let watch = context.relists.watch(kind, begin);
     watch.filter_map(move |event| {
         let readable = match event {
@@ -259,6 +259,7 @@ async fn say_and_part(
 mod tests {
     use futures::StreamExt;
     use kube::client::Body;
+    use kube::runtime::watcher::watcher;
 
     use super::*;
 

@@ -12,7 +12,7 @@ use kube::runtime::Predicate;
 use kube::runtime::controller::Config;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Controller, PredicateConfig, WatchStreamExt, predicates, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::context::{Context, MemberChange, Options, Stores, Wakers};
@@ -70,7 +70,7 @@ pub async fn run(
         None => Events::start(client.clone()),
     };
     let context = Arc::new(Context::new(
-        client.clone(),
+        client,
         options,
         Stores {
             users: user_store.clone(),
@@ -84,11 +84,7 @@ pub async fn run(
 
     context.options.metrics.add(Figures::of(&context));
     let namespaces_known = namespace_store.clone();
-    let namespaces = tokio::spawn(namespaces(
-        client.clone(),
-        namespace_writer,
-        context.clone(),
-    ));
+    let namespaces = tokio::spawn(namespaces(namespace_writer, context.clone()));
     let recounts = tokio::spawn(recounts(counts_changed, wake_connections));
     let kinds = tokio::spawn(kinds(context.clone()));
     let gathered = tokio::spawn(gather(members_changed, context.clone()));
@@ -430,13 +426,11 @@ async fn gather(
     }
 }
 
-async fn namespaces(
-    client: Client,
-    writer: reflector::store::Writer<Namespace>,
-    context: Arc<Context>,
-) {
+async fn namespaces(writer: reflector::store::Writer<Namespace>, context: Arc<Context>) {
     let mut seen = std::collections::HashMap::new();
-    let watch = watcher(Api::<Namespace>::all(client), watcher::Config::default())
+    let watched = &context.options.watched;
+    let watch = watched
+        .watch_namespaces(&context.client)
         .default_backoff()
         .modify(|n| n.managed_fields_mut().clear())
         .reflect(writer)

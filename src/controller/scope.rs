@@ -15,6 +15,7 @@ use kube::runtime::watcher::watch_object;
 use kube::{Api, Resource, ResourceExt};
 use tokio::time::Instant;
 
+use crate::api::FINALIZER;
 use crate::controller::context::Context;
 use crate::controller::finalizer::Declared;
 use crate::controller::roster::Held;
@@ -28,6 +29,7 @@ pub const LEFT: &str = "the account was left as it is: its namespace or its kind
 pub struct Ends {
     kinds: Mutex<HashSet<String>>,
     since: Mutex<HashMap<String, Instant>>,
+    told_stuck: Mutex<HashSet<String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -112,6 +114,33 @@ pub fn tell(context: &Context, held: &Held, namespace: &str, kind: &str, note: &
     let note = format!("a {kind} of this namespace was released: {note}");
     held.events
         .warning(reference, "Released", "Deprovision", note);
+}
+
+/// Tells, once for each namespace that ends, that it has taken the operator's rights with it before what is
+/// deleted there could be released. It does so only where the operator may look into single namespaces: their
+/// RoleBindings are deleted with all else, and cannot be made anew.
+pub fn tell_stuck<K: Declared>(context: &Context, held: &Held, object: &K, error: &kube::Error) {
+    let namespace = object.namespace().unwrap_or_default();
+    let refused = matches!(error, kube::Error::Api(status) if status.code == 403);
+    let found = context.namespaces.get(&ObjectRef::new(&namespace));
+    let Some(found) = found.filter(|namespace| refused && ends(namespace)) else {
+        return;
+    };
+    if !lock(&context.ends.told_stuck).insert(found.uid().unwrap_or_default()) {
+        return;
+    }
+    let reference = ObjectReference {
+        namespace: None,
+        ..found.object_ref(&())
+    };
+    let note = format!(
+        "the RoleBinding of the operator is gone, and it can release nothing here any more: take the finalizer {FINALIZER} off each ScimUser, ScimGroup and ScimConnection of this namespace; accounts that were not deprovisioned before stay as they are"
+    );
+    tracing::warn!(
+        namespace,
+        "a namespace that ends has taken our rights with it"
+    );
+    held.events.warning(reference, "Stuck", "Deprovision", note);
 }
 
 /// Whether a kind is being deleted, or gone, as its watch last showed.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::api::ScimConnection;
 use crate::api::connection::CaBundleKind;
 use crate::controller::index::Key;
+use crate::controller::watched::is_forbidden;
 
 /// The longest that a reconcile waits for the first sight of an object.
 const FIRST_SIGHT: Duration = Duration::from_secs(10);
@@ -209,7 +210,7 @@ async fn follow<K>(
                 Seen::Data(data(object))
             }
             Ok(None) => Seen::Absent,
-            Err(error) if forbidden(&error) => Seen::Forbidden,
+            Err(error) if is_forbidden(&error) => Seen::Forbidden,
             // Anything else passes; what was last seen still holds.
             Err(_) => continue,
         };
@@ -239,14 +240,4 @@ fn last_written(meta: &ObjectMeta) -> Option<Timestamp> {
     });
     let last = writers.filter_map(|entry| entry.time.as_ref()).max();
     last.or(meta.creation_timestamp.as_ref()).map(|time| time.0)
-}
-
-fn forbidden(error: &watcher::Error) -> bool {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
-        watcher::Error::WatchError(status) => status,
-        _ => return false,
-    };
-    status.code == 403
 }

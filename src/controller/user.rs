@@ -19,7 +19,7 @@ use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::roster::{Held, Post};
-use crate::controller::{connection, farewell, finalizer, guard, scope, slots};
+use crate::controller::{connection, connection_end, farewell, finalizer, guard, scope, slots};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
@@ -103,12 +103,9 @@ pub async fn reconcile(kept: Arc<KeptUser>, context: Arc<Context>) -> Result<Act
         return farewell::part(&pass, connection.as_deref()).await;
     }
     let Some(connection) = connection else {
-        let message = format!("spec.connectionRef: there is no ScimConnection {connection_key}");
+        let (reason, message) = connection_end::missing(&context, &connection_key);
         return pass
-            .stop(
-                None,
-                Verdict::no(C::Valid, Reason::ConnectionNotFound, message),
-            )
+            .stop(None, Verdict::no(C::Valid, reason, message))
             .await;
     };
     let Some(spec) = spec else {
@@ -349,7 +346,8 @@ impl Pass<'_> {
         connection: Option<&Connection>,
         valid: Verdict,
     ) -> Result<Action, kube::Error> {
-        if connection.is_some() {
+        let connection_key = Key::connection_of(self.user);
+        if connection.is_some() || !self.context.sees(&connection_key.namespace) {
             // Whose connection does not exist may wait for it to come; and goes without one.
             finalizer::free(self.context, &self.held, self.user).await?;
         }

@@ -11,11 +11,15 @@ pub async fn are_as_promised(plane: &ControlPlane) -> Result<()> {
         .service_account_kubeconfig("scim-system", "scim-operator")
         .await?;
     for (allowed, line, why) in [
-        (true, "get secret cybsafe-scim -n identity", "the token"),
         (
             true,
             "get secrets --field-selector=metadata.name=cybsafe-scim -n identity",
-            "a list by name, as a watch begins",
+            "the token: a list by name, as a watch begins",
+        ),
+        (
+            false,
+            "get secret cybsafe-scim -n identity",
+            "it is watched, and never asked for otherwise",
         ),
         (true, "get secrets -n team-b", "an entry without names"),
         (
@@ -25,17 +29,17 @@ pub async fn are_as_promised(plane: &ControlPlane) -> Result<()> {
         ),
         (
             false,
-            "get secret other -n identity",
+            "get secrets --field-selector=metadata.name=other -n identity",
             "a name that is not given",
         ),
         (
             false,
-            "get secret cybsafe-scim -n elsewhere",
+            "get secrets --field-selector=metadata.name=cybsafe-scim -n elsewhere",
             "a namespace that is not given",
         ),
         (
             false,
-            "get secret cybsafe-scim -n scim-system",
+            "get secrets --field-selector=metadata.name=cybsafe-scim -n scim-system",
             "its own, once others are given",
         ),
         (false, "get secrets -A", "the whole cluster"),

@@ -52,6 +52,7 @@ pub fn live(world: &Arc<World>, script: &mut impl Script, seed: u64) -> u32 {
         let done = runtime.block_on(async {
             let options = Options {
                 scope_grace: std::time::Duration::from_secs(600),
+                watched: Default::default(),
                 allow_local_endpoints: true,
                 use_system_proxy: false,
                 longest_request: LONGEST,

@@ -60,22 +60,30 @@ impl Rig {
 
     /// The same, with these values of the chart as well.
     pub async fn start_by(values: &[&str], variables: &[(&str, String)]) -> Result<Self> {
-        let plane = ControlPlane::start().await?;
+        let access = format!("secretAccess=[{{\"namespace\":\"{NAMESPACE}\",\"names\":[]}}]");
+        let mut arguments = vec!["--set-json", &*access];
+        for value in values {
+            arguments.extend(["--set", value]);
+        }
+        Self::start_on(ControlPlane::start().await?, &arguments, variables).await
+    }
+
+    /// The same on a plane that was started otherwise, with these arguments of `helm install`.
+    pub async fn start_on(
+        plane: ControlPlane,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> Result<Self> {
         plane.create_namespace(NAMESPACE).await?;
         plane.create_namespace("scim-system").await?;
-        let access = format!("secretAccess=[{{\"namespace\":\"{NAMESPACE}\",\"names\":[]}}]");
         let mut install = vec![
             "install",
             "scim-operator",
             "charts/scim-operator",
             "--namespace",
             "scim-system",
-            "--set-json",
-            &access,
         ];
-        for value in values {
-            install.extend(["--set", value]);
-        }
+        install.extend(arguments);
         plane.helm(&install).await?;
         plane.await_declarations(NAMESPACE).await?;
         let client = plane.admin_client().await?;

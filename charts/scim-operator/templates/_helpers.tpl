@@ -10,11 +10,15 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "scim-operator.labels" -}}
+{{- define "scim-operator.ownLabels" -}}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ include "scim-operator.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "scim-operator.labels" -}}
+{{ toYaml (merge (include "scim-operator.ownLabels" . | fromYaml) .Values.commonLabels) }}
 {{- end }}
 
 {{- define "scim-operator.serviceAccount" -}}
@@ -25,8 +29,29 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
        would let the old and the new one lead at once when it is changed. */ -}}
 {{- define "scim-operator.lease" -}}scim-operator{{- end }}
 
-{{- /* A second release would write to the same accounts: outside of this namespace with a Lease of its own,
-       and in it with an account that its Role may not know. Nothing is found by `helm template`. */ -}}
+{{- /* What it may do with what is declared, in all namespaces or in each that is watched. */ -}}
+{{- define "scim-operator.ownRules" -}}
+- apiGroups: [scim-operator.io]
+  resources: [scimconnections, scimusers, scimgroups]
+  verbs: [get, list, watch]
+# Finalizers.
+- apiGroups: [scim-operator.io]
+  resources: [scimconnections, scimusers, scimgroups]
+  verbs: [patch]
+- apiGroups: [scim-operator.io]
+  resources: [scimconnections/status, scimusers/status, scimgroups/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- /* Which namespaces a release watches, so that another can tell; nothing where it watches all. */ -}}
+{{- define "scim-operator.watchedBy" -}}scim-operator.io/watch-namespaces{{- end }}
+
+{{- /* A second release would write to the same accounts, unless the two watch namespaces that are named, and no
+       other has one of them. In one namespace both would wait for the one Lease that is there. Nothing is
+       found by `helm template`. */ -}}
 {{- define "scim-operator.refuseOthers" -}}
 {{- range (lookup "apps/v1" "Deployment" "" "").items }}
 {{- $labels := .metadata.labels | default dict }}
@@ -34,7 +59,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $instance := get $labels "app.kubernetes.io/instance" | toString }}
 {{- if or (eq (get $labels "app.kubernetes.io/name" | toString) "scim-operator") (regexMatch "^scim-operator-[0-9]" $chart) }}
 {{- if or (ne .metadata.namespace $.Release.Namespace) (ne $instance $.Release.Name) }}
-{{- fail (printf "one scim-operator a cluster: the release %q in the namespace %q is one already; uninstall it first (the CustomResourceDefinitions and what is declared stay), or set refuseSecondRelease=false where it watches nothing that this one does" $instance .metadata.namespace) }}
+{{- $named := get (.metadata.annotations | default dict) (include "scim-operator.watchedBy" $) | toString }}
+{{- $theirs := compact (splitList "," $named) }}
+{{- $both := list }}
+{{- range $.Values.watchNamespaces }}{{ if has . $theirs }}{{ $both = append $both . }}{{ end }}{{ end }}
+{{- if eq .metadata.namespace $.Release.Namespace }}
+{{- fail (printf "one scim-operator a namespace: the release %q is here already, and the two would wait for one Lease; uninstall it first (the CustomResourceDefinitions and what is declared stay), or install this one in another namespace" $instance) }}
+{{- else if not (and $theirs $.Values.watchNamespaces) }}
+{{- fail (printf "one scim-operator a cluster, unless all of them are told which namespaces to watch: the release %q in the namespace %q is one already; uninstall it first (the CustomResourceDefinitions and what is declared stay), give both of them watchNamespaces, or set refuseSecondRelease=false where it watches nothing that this one does" $instance .metadata.namespace) }}
+{{- else if $both }}
+{{- fail (printf "one scim-operator a namespace that is watched: the release %q in the namespace %q watches %s already" $instance .metadata.namespace (join ", " $both)) }}
+{{- end }}
 {{- end }}{{ end }}{{ end }}
 {{- end }}
 
@@ -45,5 +80,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* Namespaces and names whose Secrets and ConfigMaps may be read. */ -}}
 {{- define "scim-operator.secretAccess" -}}
-{{ toYaml (.Values.secretAccess | default (list (dict "namespace" .Release.Namespace))) }}
+{{- $here := list (dict "namespace" .Release.Namespace) }}
+{{- if and .Values.watchNamespaces (not (has .Release.Namespace .Values.watchNamespaces)) }}{{ $here = list }}{{ end }}
+{{- toYaml (.Values.secretAccess | default $here) }}
 {{- end }}

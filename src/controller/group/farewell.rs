@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use kube::runtime::controller::Action;
 
-use crate::api::ScimConnection;
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::api::group::GroupDeletionPolicy;
@@ -95,8 +94,8 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
         return wait(Reason::Suspended, why).await;
     }
     let Some(connection) = connection else {
-        let why = "deletion waits: the ScimConnection is gone; the annotation scim-operator.io/abandon=true releases this resource and leaves the group as it is";
-        return wait(Reason::ConnectionNotReady, why).await;
+        let why = connection_end::waits(pass.context, &pass.connection_key, "group");
+        return wait(Reason::ConnectionNotReady, &why).await;
     };
     match connection.phase_for_group(&pass.key) {
         Phase::Ready(ready) if ready.spec.mode == Mode::DryRun => {
@@ -115,8 +114,7 @@ async fn part_by(pass: &Pass<'_>, connection: Option<&Connection>) -> Result<Act
 /// Whether a group of which nothing is recorded can go without a write, as a user can.
 async fn never_was(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
     let Some(connection) = connection else {
-        let unreadable = &pass.context.unreadable;
-        let gone = !unreadable.contains::<ScimConnection>(&pass.connection_key);
+        let gone = connection_end::is_gone(pass.context, &pass.connection_key);
         return gone.then(|| Word::undone(finalizer::UNRECORDED));
     };
     if let Some(since) = connection.untouched() {

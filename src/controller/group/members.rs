@@ -129,6 +129,7 @@ fn member(
         None => condition(C::Valid, "False"),
     };
     let phase = match is_there {
+        false if !pass.context.sees(&key.namespace) => MemberPhase::NotWatched,
         false => MemberPhase::NotFound,
         true if invalid => MemberPhase::Invalid,
         true if id.is_some() => MemberPhase::Settled,

@@ -24,7 +24,7 @@ use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::roster::{Held, Post};
-use crate::controller::{connection, finalizer, scope, slots};
+use crate::controller::{connection, connection_end, finalizer, scope, slots};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
 use crate::domain::names;
@@ -122,11 +122,8 @@ pub async fn reconcile(
         return farewell::part(&pass, connection.as_deref()).await;
     }
     let Some(connection) = connection else {
-        let message = format!(
-            "spec.connectionRef: there is no ScimConnection {}",
-            pass.connection_key
-        );
-        return pass.stop(None, Reason::ConnectionNotFound, message).await;
+        let (reason, message) = connection_end::missing(&context, &pass.connection_key);
+        return pass.stop(None, reason, message).await;
     };
     if pass.connection_spec.is_none() {
         return Ok(Action::await_change());
@@ -215,7 +212,7 @@ impl Pass<'_> {
         reason: Reason,
         message: String,
     ) -> Result<Action, kube::Error> {
-        if connection.is_some() {
+        if connection.is_some() || !self.context.sees(&self.connection_key.namespace) {
             // What has no connection may wait for it to come; and goes without one.
             finalizer::free(self.context, &self.held, self.group).await?;
         }

@@ -56,11 +56,11 @@ pub fn begun(pass: &Pass<'_>, groups: &Groups) -> Vec<ObservedGroup> {
     groups.begun(creating.as_deref(), pass.endpoint_hash.as_deref())
 }
 
-/// Whether there is such a ScimGroup.
+/// Whether there is such a ScimGroup, or may be where nobody can see it.
 pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
     |namespace, name| {
         let key = Key::new(namespace, name);
-        pass.context.is_group_declared(&key)
+        pass.context.is_group_declared(&key) || !pass.context.sees(namespace)
     }
 }
 

@@ -35,6 +35,8 @@ pub struct MemberState {
 pub enum MemberPhase {
     /// Nobody declares it, or not for this connection.
     NotFound,
+    /// Its namespace is not watched: whether anybody declares it is not known.
+    NotWatched,
     /// It breaks a rule.
     Invalid,
     /// It is on its way.
@@ -137,7 +139,7 @@ fn verdict(counts: MemberCounts, unresolved: &[(String, MemberPhase)]) -> Verdic
         return Verdict::yes(ConditionType::MembersResolved, Reason::AllResolved, message);
     };
     let reason = match worst {
-        MemberPhase::NotFound => Reason::MembersNotFound,
+        MemberPhase::NotFound | MemberPhase::NotWatched => Reason::MembersNotFound,
         MemberPhase::Invalid => Reason::MembersInvalid,
         MemberPhase::Pending | MemberPhase::Settled => Reason::MembersPending,
     };
@@ -154,7 +156,7 @@ fn verdict(counts: MemberCounts, unresolved: &[(String, MemberPhase)]) -> Verdic
 fn named(unresolved: &[(String, MemberPhase)]) -> String {
     let mut left = NAMED;
     let mut parts = Vec::new();
-    for word in ["not declared", "invalid", "pending"] {
+    for word in ["not declared", "not watched", "invalid", "pending"] {
         let keys: Vec<&str> = unresolved
             .iter()
             .filter(|(_, phase)| word_for(*phase) == word)
@@ -175,6 +177,7 @@ fn named(unresolved: &[(String, MemberPhase)]) -> String {
 fn word_for(phase: MemberPhase) -> &'static str {
     match phase {
         MemberPhase::NotFound => "not declared",
+        MemberPhase::NotWatched => "not watched",
         MemberPhase::Invalid => "invalid",
         MemberPhase::Pending | MemberPhase::Settled => "pending",
     }
