@@ -7,7 +7,7 @@ mod support;
 use anyhow::{Result, ensure};
 use http::Method;
 use k8s_openapi::ByteString;
-use scim_operator_harness::proxy::{Canned, Matcher};
+use scim_operator_harness::proxy::{Canned, Matcher, fingerprint};
 use scim_operator_harness::wait::eventually;
 use scim_operator_harness::{RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
@@ -364,6 +364,19 @@ async fn neither_a_token_nor_a_person_shows_anywhere_at_any_level() -> Result<()
         PEOPLE.iter().all(|part| sent.contains(part)),
         "not everything was sent"
     );
+    // And it was shown these tokens, each as long as it was in the Secret, and no other: our own ServiceAccount's is
+    // for the API server alone.
+    let shown = |token: &str| fingerprint(format!("Bearer {token}").as_bytes());
+    let ours = [WRONG, TOKEN, ROTATED].map(shown);
+    let mut seen_there: Vec<String> = Vec::new();
+    for request in life.proxy.requests() {
+        let header = request.request_headers.get("authorization");
+        let header = header.and_then(|h| h.to_str().ok()).unwrap_or("none");
+        if seen_there.last().is_none_or(|last| last != header) {
+            seen_there.push(header.to_owned());
+        }
+    }
+    ensure!(seen_there == ours, "the backend was shown {seen_there:?}");
     let seen = life.seen().await?;
     let log = &seen.last().unwrap().1;
     for line in ["SCIM request", "\"DEBUG\"", "scim_operator::"] {

@@ -191,3 +191,21 @@ fn specs_name_no_file_and_are_no_template() {
         );
     }
 }
+
+#[test]
+fn a_reference_to_a_secret_has_no_namespace_and_nothing_else_leads_out_of_its_own() {
+    let text = std::fs::read_to_string("crds/scim-operator.io_scimconnections.yaml").unwrap();
+    let crd: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let spec = &schema["properties"]["spec"]["properties"];
+    for (reference, fields) in [
+        ("tokenSecretRef", &["key", "name"][..]),
+        ("caBundleRef", &["key", "kind", "name"]),
+    ] {
+        let of_it = spec[reference]["properties"].as_object().unwrap();
+        let names: Vec<_> = of_it.keys().map(String::as_str).collect();
+        assert_eq!(names, fields, "{reference}");
+    }
+    let default = &spec["allowedNamespaces"]["default"];
+    assert_eq!(*default, serde_json::json!({"from": "Same"}));
+}
