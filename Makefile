@@ -3,7 +3,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage bench bench-replicas clean
+.PHONY: help build fmt lint unit crds parts test audit advisories sbom soak crash-points demo outage bench bench-replicas clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
@@ -36,6 +36,15 @@ parts: ## Builds or installs the control plane, Helm, Prometheus and the SCIM se
 
 test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+audit: ## Licences, bans and sources of what is depended on, by deny.toml; no network
+	tools="$$(release/tools)"; PATH="$$tools:$$PATH" $(CARGO) deny --locked --offline check --hide-inclusion-graph licenses bans sources
+
+advisories: ## Known vulnerabilities of what is depended on; fetches the RustSec database
+	tools="$$(release/tools)"; PATH="$$tools:$$PATH" $(CARGO) deny --locked check --hide-inclusion-graph advisories
+
+sbom: ## What the operator's binary is made of, as CycloneDX in release/out
+	release/sbom
 
 # Where the explorer and the fuzzing begin, and for how long each part goes on.
 SOAK_SECONDS ?= 120

@@ -3,27 +3,25 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use futures::FutureExt;
 use kube::{Client, Config};
-use tracing_subscriber::EnvFilter;
 
 use crate::controller::asked::Asked;
 use crate::controller::context::Options;
 use crate::controller::election::{Candidacy, Election, Fences, Kind, lease};
+use crate::controller::refusal::told;
 use crate::controller::run::run;
 use crate::controller::spread::Seat;
 use crate::controller::watched::Watched;
 use crate::http::{self, Readiness};
 use crate::leadership::Terms;
 use crate::metrics::Metrics;
+use crate::telemetry::{self, LogFormat};
 
 /// How long the first answer of the API server may take before it is asked again, and the pause before.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// What is logged where `RUST_LOG` says nothing. The spans of kube's controllers say nothing that our own lines
-/// do not, and would be entered some thousand times a second.
-const USUAL_LOGS: &str = "info,kube_runtime=warn";
 /// Where Kubernetes tells a pod its namespace.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -174,12 +172,6 @@ enum StartError {
     Terms(#[from] crate::leadership::TermsError),
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Json,
-    Text,
-}
-
 /// Runs what the command line says.
 ///
 /// # Errors
@@ -187,12 +179,7 @@ enum LogFormat {
 /// the lease by which it led: it has stopped, and wants to be started anew.
 pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let Command::Run(arguments) = arguments.command;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL_LOGS));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter);
-    match arguments.log_format {
-        LogFormat::Json => logs.json().init(),
-        LogFormat::Text => logs.with_ansi(false).init(),
-    }
+    telemetry::start(arguments.log_format);
     let longest_request = Duration::from_secs(arguments.request_timeout_seconds);
     let candidacy = arguments.election.candidacy(longest_request)?;
     let named = arguments.watch_namespaces.into_iter();
@@ -281,7 +268,9 @@ async fn first_answer(client: &Client) -> String {
     loop {
         match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
             Ok(Ok(version)) => return version.git_version,
-            Ok(Err(error)) => tracing::warn!(%error, "the API server refuses to answer"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = told(&error), "the API server refuses to answer")
+            }
             Err(_) => tracing::warn!("the API server does not answer"),
         }
         tokio::time::sleep(ASK_AGAIN).await;

@@ -11,3 +11,4 @@ pub mod http;
 pub mod leadership;
 pub mod metrics;
 pub mod scim;
+pub mod telemetry;

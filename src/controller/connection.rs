@@ -22,6 +22,7 @@ use crate::controller::inputs::{inputs, inputs_changed};
 use crate::controller::listing::{list_groups, listing, listing_wait};
 use crate::controller::live::{Base, Connection, Phase, Ready, Woken};
 use crate::controller::memory::Memory;
+use crate::controller::refusal;
 use crate::controller::status::Wrote;
 use crate::controller::trouble::{LONGEST_WAIT, Trouble, circuit_open, pause, trouble};
 use crate::domain::conditions::Verdict;
@@ -465,7 +466,10 @@ async fn bring_up(
 
 /// How long to wait after a status write failed.
 pub fn on_error(_: Arc<ScimConnection>, error: &kube::Error, _: Arc<Context>) -> Action {
-    tracing::warn!(%error, "the status of a connection could not be written");
+    tracing::warn!(
+        error = refusal::told(error),
+        "the status of a connection could not be written"
+    );
     Action::requeue(Duration::from_secs(5))
 }
 

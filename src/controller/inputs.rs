@@ -96,7 +96,7 @@ async fn read_inputs(
         )
     })?;
     // A trailing newline is what `echo token | base64` leaves, and never part of a token.
-    let token = std::str::from_utf8(bytes)
+    let token = std::str::from_utf8(bytes.expose())
         .ok()
         .map(|t| t.trim_end_matches(['\r', '\n']))
         .filter(|t| !t.is_empty() && t.chars().all(|c| c.is_ascii_graphic()));
@@ -118,7 +118,7 @@ async fn read_inputs(
             let found = match seen {
                 Seen::Data(data) => data
                     .get(&bundle.key)
-                    .cloned()
+                    .map(|pem| pem.expose().to_vec())
                     .ok_or_else(|| format!("{named} has no key {}", bundle.key)),
                 Seen::Absent => Err(format!("{named} does not exist in this namespace")),
                 Seen::Forbidden => Err(format!(

@@ -1,6 +1,7 @@
 //! The paged listing of a backend: what the directory learns from it, and whom that concerns.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,6 +22,31 @@ use crate::domain::observed::Observed;
 use crate::domain::profile::Profile;
 use crate::scim::{Client, ListingOptions, ResourceKind, ScimError, list_all};
 
+/// What one listing may take in memory, in bytes: 256 MiB, which is ten times a hundred thousand usual accounts. A
+/// backend that has its accounts grow without end stops its own listing, and not the operator.
+const MAX_MEMORY: usize = 256 * 1024 * 1024;
+
+/// What is left of the memory of a listing.
+struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MAX_MEMORY)
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> ControlFlow<&'static str> {
+        match self.0.checked_sub(bytes) {
+            Some(left) => {
+                self.0 = left;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break("the accounts take more than 256 MiB of memory"),
+        }
+    }
+}
+
 /// Lists the users, and says who has to look.
 ///
 /// # Errors
@@ -34,14 +60,16 @@ pub async fn listing(
     spec: &ScimConnectionSpec,
 ) -> Result<Woken, Trouble> {
     let mark = connection.directory().begin_listing();
-    let mut accounts = Vec::new();
+    let (mut accounts, mut room) = (Vec::new(), Room::default());
     let options = ListingOptions {
         page_size: spec.dialect.page_size,
         ..ListingOptions::default()
     };
     let result = list_all(client, ResourceKind::User, &options, |page| {
         let read = page.iter().filter_map(|r| Observed::read(r, profile));
+        let first = accounts.len();
         accounts.extend(read.map(Stored::new));
+        room.take(accounts[first..].iter().map(Stored::size).sum())
     })
     .await;
     let listing = result.map_err(|error| trouble(&error))?;
@@ -113,14 +141,17 @@ pub async fn list_groups(
 ) -> Result<Woken, Trouble> {
     let side = connection.group_side();
     let mark = side.mirror().begin_listing();
-    let mut groups = Vec::new();
+    let (mut groups, mut room) = (Vec::new(), Room::default());
     let options = ListingOptions {
         page_size: spec.dialect.page_size,
         excluded: vec!["members".into()],
         ..ListingOptions::default()
     };
     let result = list_all(client, ResourceKind::Group, &options, |page| {
-        groups.extend(page.iter().filter_map(|r| ObservedGroup::read(r, false)))
+        let first = groups.len();
+        groups.extend(page.iter().filter_map(|r| ObservedGroup::read(r, false)));
+        let size = |group: &ObservedGroup| serde_json::to_vec(group).map_or(0, |json| json.len());
+        room.take(groups[first..].iter().map(size).sum())
     })
     .await;
     let listing = match result {
@@ -199,4 +230,55 @@ pub fn listing_wait(memory: &Memory, spec: &ScimConnectionSpec) -> Duration {
     let (_, sooner) = memory.incomplete;
     let interval = interval(spec);
     sooner.map_or(interval, |sooner| sooner.min(interval))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Accounts with very long names, and nothing in them that packs well.
+    #[test]
+    fn accounts_without_end_end_the_listing() {
+        const LONG: usize = 256 * 1024;
+        let profile = Profile::resolve(crate::api::connection::Profile::RFC7643, &[]).unwrap();
+        let mut random = fastrand::Rng::with_seed(1);
+        // Less than there is, for the sake of time.
+        let (mut room, mut taken) = (Room(MAX_MEMORY / 64), 0);
+        let ended = loop {
+            let name: String = std::iter::repeat_with(|| random.alphanumeric())
+                .take(LONG)
+                .collect();
+            let account = json!({"id": taken.to_string(), "userName": name});
+            let stored = Stored::new(Observed::read(&account, &profile).unwrap());
+            assert!(stored.size() >= LONG, "{}", stored.size());
+            if let ControlFlow::Break(why) = room.take(stored.size()) {
+                break why;
+            }
+            taken += 1;
+            assert!(taken * LONG <= MAX_MEMORY / 64, "it never ends");
+        };
+        assert!(taken > 2 && ended.contains("256 MiB"), "{taken}: {ended}");
+    }
+
+    #[test]
+    fn a_hundred_thousand_usual_accounts_have_room() {
+        let profile = Profile::resolve(crate::api::connection::Profile::CybSafe, &[]).unwrap();
+        let account = json!({
+            "id": "0f8fad5b-d9cb-469f-a165-70867728950e", "externalId": "scim-operator:identity/scim:identity/ada",
+            "userName": "ada.lovelace@example.com", "active": true,
+            "name": {"givenName": "Ada", "familyName": "Lovelace"},
+            "emails": [{"type": "work", "value": "ada.lovelace@example.com", "primary": true}],
+            "phoneNumbers": [{"type": "mobile", "value": "+447700900123"}],
+            "addresses": [{"type": "work", "country": "GB"}], "preferredLanguage": "en-GB"
+        });
+        let stored = Stored::new(Observed::read(&account, &profile).unwrap());
+        assert!(
+            stored.size() * 100_000 < MAX_MEMORY / 4,
+            "{}",
+            stored.size()
+        );
+    }
 }

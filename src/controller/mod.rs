@@ -35,6 +35,7 @@ pub mod passes;
 pub mod past;
 pub mod posts;
 pub mod readable;
+pub mod refusal;
 pub mod relist;
 pub mod report;
 pub mod roster;

@@ -17,7 +17,7 @@ use crate::controller::finalizer::{self, Declared};
 use crate::controller::index::Key;
 use crate::controller::lean::{Lean, Parts};
 use crate::controller::roster::Held;
-use crate::controller::{relist, scope, status};
+use crate::controller::{refusal, relist, scope, status};
 use crate::domain::conditions::{Outlook, Verdict, with_summary};
 
 const WHY: &str =
@@ -218,7 +218,7 @@ fn say_by(context: &Arc<Context>, held: Held, kind: ApiResource, key: Key) {
     tokio::spawn(async move {
         let said = say_and_part(&context, &held, &kind, &key).await;
         if let Err(error) = said {
-            tracing::warn!(object = %key, %error, "it could not be told");
+            tracing::warn!(object = %key, error = refusal::told(&error), "it could not be told");
         }
     });
 }

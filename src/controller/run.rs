@@ -25,7 +25,7 @@ use crate::controller::kept::{KeptUser, LabelSets, keep};
 use crate::controller::relist::Kind;
 use crate::controller::waking::{Begun, wake_in_lots};
 use crate::controller::{
-    connection, finalizer, group, guard, passes, readable, scope, spread, user,
+    connection, finalizer, group, guard, passes, readable, refusal, scope, spread, user,
 };
 
 /// How often, at most, a connection counts its users again.
@@ -347,7 +347,7 @@ fn index(context: &Context, event: &Result<watcher::Event<ScimUser>, watcher::Er
             context.index(|index| index.remove(&key))
         }
         Err(error) => {
-            tracing::warn!(%error, "the watch of ScimUsers was interrupted");
+            refusal::interrupted("ScimUsers", error);
             Vec::new()
         }
     };
@@ -398,7 +398,7 @@ fn index_group(context: &Context, event: &Result<watcher::Event<ScimGroup>, watc
             context.forget_group(&group.uid().unwrap_or_default());
             context.groups_index(|index| index.remove(&key));
         }
-        Err(error) => tracing::warn!(%error, "the watch of ScimGroups was interrupted"),
+        Err(error) => refusal::interrupted("ScimGroups", error),
     }
 }
 
@@ -440,7 +440,7 @@ async fn namespaces(writer: reflector::store::Writer<Namespace>, context: Arc<Co
                 context.wake_users(context.index(|index| index.all()));
                 context.wake_groups(context.groups_index(|index| index.all()));
             }
-            Err(error) => tracing::warn!(%error, "the watch of Namespaces was interrupted"),
+            Err(error) => refusal::interrupted("Namespaces", error),
             _ => {}
         })
         .touched_objects();

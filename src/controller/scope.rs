@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::api::FINALIZER;
 use crate::controller::context::Context;
 use crate::controller::finalizer::Declared;
+use crate::controller::refusal;
 use crate::controller::roster::Held;
 use crate::domain::guard::Scope;
 
@@ -192,7 +193,11 @@ pub async fn watch_kind<K: Resource<DynamicType = ()>>(context: &Context, change
             // Gone: what it took along is gone because of that. One that was never seen takes nothing along.
             Ok(None) => existed,
             Err(error) => {
-                tracing::debug!(%error, name, "the definition of a kind could not be watched");
+                tracing::debug!(
+                    error = refusal::watch_told(&error),
+                    name,
+                    "the definition of a kind could not be watched"
+                );
                 continue;
             }
         };

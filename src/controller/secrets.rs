@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use secrecy::{ExposeSecret, SecretSlice};
 use tokio::sync::watch;
 
 use crate::api::ScimConnection;
@@ -36,7 +37,29 @@ pub enum Seen {
     /// The API server does not let us look: the chart's `secretAccess` lacks the namespace.
     Forbidden,
     /// Its data.
-    Data(BTreeMap<String, Vec<u8>>),
+    Data(BTreeMap<String, Kept>),
+}
+
+/// A value of a Secret, or of a ConfigMap that may hold one by mistake: nothing prints it, and memory is wiped
+/// when it goes.
+#[derive(Clone)]
+pub struct Kept(SecretSlice<u8>);
+
+impl Kept {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The value itself.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
 }
 
 struct Watch {
@@ -155,7 +178,7 @@ impl Watches {
                             .data
                             .unwrap_or_default()
                             .into_iter()
-                            .map(|(k, v)| (k, v.0))
+                            .map(|(k, v)| (k, Kept::new(v.0)))
                             .collect()
                     })
                     .await;
@@ -167,12 +190,12 @@ impl Watches {
                             .data
                             .unwrap_or_default()
                             .into_iter()
-                            .map(|(k, v)| (k, v.into_bytes()));
+                            .map(|(k, v)| (k, Kept::new(v.into_bytes())));
                         text.chain(
                             map.binary_data
                                 .unwrap_or_default()
                                 .into_iter()
-                                .map(|(k, v)| (k, v.0)),
+                                .map(|(k, v)| (k, Kept::new(v.0))),
                         )
                         .collect()
                     })
@@ -197,7 +220,7 @@ async fn follow<K>(
     (sender, written): (watch::Sender<Seen>, Written),
     (wake, hold): (UnboundedSender<ObjectRef<ScimConnection>>, Hold),
     key: Key,
-    data: impl Fn(K) -> BTreeMap<String, Vec<u8>>,
+    data: impl Fn(K) -> BTreeMap<String, Kept>,
 ) where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {

@@ -19,7 +19,9 @@ use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::roster::{Held, Post};
-use crate::controller::{connection, connection_end, farewell, finalizer, guard, scope, slots};
+use crate::controller::{
+    connection, connection_end, farewell, finalizer, guard, refusal, scope, slots,
+};
 use crate::domain::conditions::{Outlook, Verdict};
 use crate::domain::diff::Knowledge;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
@@ -417,7 +419,7 @@ impl Pass<'_> {
 
 /// How long to wait after the API server refused a write.
 pub fn on_error(user: Arc<KeptUser>, error: &kube::Error, context: Arc<Context>) -> Action {
-    tracing::debug!(user = %Key::of(&*user), %error, "the API server did not take a write");
+    tracing::debug!(user = %Key::of(&*user), error = refusal::told(error), "the API server did not take a write");
     Action::requeue(context.next_wait(&user.uid().unwrap_or_default()))
 }
 

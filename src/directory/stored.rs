@@ -60,6 +60,17 @@ impl<T: Sighting> Stored<T> {
         }
     }
 
+    /// What it takes in memory, in bytes, about.
+    pub fn size(&self) -> usize {
+        let name = self.name.as_deref().map_or(0, str::len);
+        let form = match &self.form {
+            Form::Packed(packed) => packed.size(),
+            // Rare, and seldom large: its text is near enough.
+            Form::Whole(whole) => serde_json::to_vec(whole).map_or(0, |json| json.len()),
+        };
+        size_of::<Self>() + self.id.len() + name + form
+    }
+
     /// Whether it is the same sighting, to the letter.
     pub fn is_like(&self, other: &Self) -> bool {
         match (&self.form, &other.form) {

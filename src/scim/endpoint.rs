@@ -40,7 +40,7 @@ pub enum ConfigError {
 }
 
 /// The longest id that is put into a URL, in bytes.
-const MAX_ID_LENGTH: usize = 1024;
+pub(crate) const MAX_ID_LENGTH: usize = 1024;
 
 /// A checked base URL.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,10 @@
 //! * TLS 1.2 or later, certificates always verified;
 //! * no loopback, link-local or metadata address is connected to, unless the
 //!   operator was started to allow it (see `address`);
-//! * a reply is read up to [`MAX_REPLY`] bytes *after* decompression, and the
-//!   whole exchange has a time limit;
+//! * a reply is read up to [`MAX_REPLY`] bytes *after* decompression, and up to
+//!   what that comes to in memory (see `bounded`); its headers are bounded, and
+//!   the whole exchange has a time limit;
+//! * a proxy carries what is encrypted, and nothing else;
 //! * nothing is retried, but for the one other content type after a 415.
 //!
 //! What a status means is in `reply`.
@@ -34,6 +36,10 @@ use crate::scim::wire::Carried;
 
 /// The longest reply that is read, in bytes after decompression: 16 MiB.
 pub const MAX_REPLY: usize = 16 * 1024 * 1024;
+
+/// The headers of a reply that are read, in bytes, over HTTP/2: 64 KiB. Over HTTP/1 hyper reads a hundred of them,
+/// and 400 KiB.
+const MAX_HEADERS: u32 = 64 * 1024;
 
 /// The longest wait for a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -238,9 +244,8 @@ fn network(config: &ClientConfig, endpoint: &Endpoint) -> Result<reqwest::Client
         .timeout(config.request_timeout)
         .tls_version_min(tls::Version::TLS_1_2)
         .https_only(endpoint.is_https())
-        .dns_resolver(GuardedResolver {
-            allow_local: config.allow_local,
-        })
+        .dns_resolver(GuardedResolver::new(config.allow_local))
+        .http2_max_header_list_size(MAX_HEADERS)
         .pool_max_idle_per_host(config.limits.max_in_flight.clamp(1, 1024) as usize)
         // A pooled HTTP/2 connection that died in silence would otherwise
         // cost every request its whole timeout.
@@ -252,7 +257,8 @@ fn network(config: &ClientConfig, endpoint: &Endpoint) -> Result<reqwest::Client
     {
         builder = builder.tcp_user_timeout(config.request_timeout);
     }
-    if !config.use_system_proxy {
+    // Through a proxy goes only what it cannot read: over plain http it would be handed the token.
+    if !config.use_system_proxy || !endpoint.is_https() {
         builder = builder.no_proxy();
     }
     if let Some(pem) = &config.ca_pem {
@@ -301,23 +307,29 @@ async fn read(mut response: reqwest::Response) -> Result<Reply, ScimError> {
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > MAX_REPLY => {
-                return Err(ScimError::ReplyTooLarge);
+            Ok(Some(chunk)) if bytes.len() + chunk.len() <= MAX_REPLY => {
+                bytes.extend_from_slice(&chunk);
             }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => break,
-            // A refusal is one, also where its explanation is cut short.
-            Err(_) if status >= 400 => {
+            // A refusal is one, also where its explanation is cut short, or has no end.
+            _ if status >= 400 => {
                 bytes.clear();
                 break;
             }
+            Ok(Some(_)) => return Err(ScimError::ReplyTooLarge),
             Err(error) => return Err(transport_error(error)),
         }
     }
+    let body = match Body::parse(&bytes, is_html) {
+        Ok(body) => body,
+        // As above: a refusal is one, however it is explained.
+        Err(_) if status >= 400 => Body::Other,
+        Err(error) => return Err(error),
+    };
     Ok(Reply {
         status,
         retry_after,
-        body: Body::parse(&bytes, is_html),
+        body,
     })
 }
 

@@ -1,16 +1,19 @@
 //! The listing of a whole collection, page after page (RFC 7644 §3.4.2.4,
 //! RFC 9865), and an honest word on whether it was all of it.
 //!
-//! Guarantees: every resource is delivered once (by id); the number of pages
-//! is bounded; `complete` is said only where the count and the pages agree.
+//! Guarantees: every resource is delivered once (by id); the number of pages and
+//! of resources is bounded, and so is the time; `complete` is said only where
+//! the count and the pages agree.
 //!
 //! Caveats: on an error, pages already delivered stay delivered. Absence from
 //! even a complete listing is no proof of deletion.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::scim::client::{Client, ListQuery, Start};
 use crate::scim::detail::ScimType;
@@ -20,6 +23,9 @@ use crate::scim::types::{Page, ResourceKind, id_of};
 /// The most tries of one page after failures that may pass.
 const MAX_TRIES: u32 = 4;
 
+/// The longest cursor that is followed, in bytes: all of a listing are remembered, and travel in a URL.
+const MAX_CURSOR: usize = 4096;
+
 /// How a collection is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingOptions {
@@ -27,6 +33,10 @@ pub struct ListingOptions {
     pub page_size: u32,
     /// The most pages to ask for.
     pub max_pages: u32,
+    /// The most resources to take: no further page is asked for then.
+    pub max_resources: u64,
+    /// The longest that it may take; a page that is under way is still waited for.
+    pub max_time: Duration,
     /// Asks for paging by cursor from the start. A cursor the server offers by
     /// itself is followed in any case.
     pub cursor: bool,
@@ -37,11 +47,13 @@ pub struct ListingOptions {
 }
 
 impl Default for ListingOptions {
-    /// 100 a page, at most 10,000 pages, by index, all attributes.
+    /// 100 a page, at most 10,000 pages, a million resources and two hours, by index, all attributes.
     fn default() -> Self {
         Self {
             page_size: 100,
             max_pages: 10_000,
+            max_resources: 1_000_000,
+            max_time: Duration::from_secs(2 * 60 * 60),
             cursor: false,
             attributes: Vec::new(),
             excluded: Vec::new(),
@@ -65,7 +77,7 @@ pub struct Listing {
 }
 
 /// Lists a collection. `on_page` gets the resources of each page that no
-/// earlier page had.
+/// earlier page had, and may break the listing off, saying why.
 ///
 /// A page is asked for again after failures that may pass; the limiter waits
 /// where the server asks for it. An expired cursor starts the listing over,
@@ -77,12 +89,19 @@ pub async fn list_all(
     client: &Client,
     kind: ResourceKind,
     options: &ListingOptions,
-    mut on_page: impl FnMut(Vec<Value>),
+    mut on_page: impl FnMut(Vec<Value>) -> ControlFlow<&'static str>,
 ) -> Result<Listing, ScimError> {
     let mut walk = Walk::new(options);
+    let begun = Instant::now();
     let reason = loop {
         if walk.pages >= options.max_pages {
             break Some("the limit of pages was reached");
+        }
+        if walk.received() >= options.max_resources {
+            break Some("the limit of resources was reached");
+        }
+        if begun.elapsed() >= options.max_time {
+            break Some("the limit of time was reached");
         }
         let page = match walk.fetch(client, kind).await {
             Err(ref error) if walk.restart_after(error) => continue,
@@ -91,8 +110,10 @@ pub async fn list_all(
             page => page?,
         };
         let (fresh, step) = walk.take(page);
-        if !fresh.is_empty() {
-            on_page(fresh);
+        if !fresh.is_empty()
+            && let ControlFlow::Break(reason) = on_page(fresh)
+        {
+            break Some(reason);
         }
         if let Step::End(reason) = step {
             break reason;
@@ -132,6 +153,8 @@ impl Walk {
         let ListingOptions {
             page_size,
             max_pages: _,
+            max_resources: _,
+            max_time: _,
             cursor,
             attributes,
             excluded,
@@ -245,6 +268,9 @@ impl Walk {
     }
 
     fn follow(&mut self, cursor: String) -> Step {
+        if cursor.len() > MAX_CURSOR {
+            return Step::End(Some("a cursor is longer than 4096 bytes"));
+        }
         if !self.cursors.insert(cursor.clone()) {
             return Step::End(Some("the server repeats a cursor"));
         }
@@ -275,7 +301,9 @@ impl Walk {
     /// server showed an end, rather than repeating itself.
     fn verdict(&self, ended: bool) -> Option<&'static str> {
         match self.total {
-            _ if self.nameless => Some("a resource has no id"),
+            _ if self.nameless => {
+                Some("a resource has no id, or one that is longer than 1024 bytes")
+            }
             _ if self.shrank => Some("totalResults shrank during the listing"),
             Some(total) if self.received() < total => {
                 Some("fewer resources came than totalResults says")

@@ -29,6 +29,7 @@ pub mod tally;
 pub mod types;
 pub mod wire;
 
+mod bounded;
 mod bulk;
 mod cause;
 mod path_value;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
+use crate::scim::bounded::{self, Unread};
 use crate::scim::detail::{SafeDetail, ScimType};
 use crate::scim::error::ScimError;
 use crate::scim::limits::MAX_PAUSE;
@@ -39,19 +40,23 @@ pub(crate) enum Target {
 }
 
 impl Body {
-    pub fn parse(bytes: &[u8], is_html: bool) -> Self {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`ScimError::ReplyTooLarge`] where it takes more memory than a reply may.
+    pub fn parse(bytes: &[u8], is_html: bool) -> Result<Self, ScimError> {
         let bytes = bytes
             .strip_prefix(b"\xef\xbb\xbf")
             .unwrap_or(bytes)
             .trim_ascii();
         if bytes.is_empty() {
-            return Self::Empty;
+            return Ok(Self::Empty);
         }
-        // The parser bounds the depth.
-        match serde_json::from_slice(bytes) {
-            Ok(value) => Self::Json(value),
-            Err(_) if is_html || bytes.starts_with(b"<") => Self::Html,
-            Err(_) => Self::Other,
+        match bounded::read(bytes) {
+            Ok(value) => Ok(Self::Json(value)),
+            Err(Unread::TooLarge) => Err(ScimError::ReplyTooLarge),
+            Err(Unread::NotJson) if is_html || bytes.starts_with(b"<") => Ok(Self::Html),
+            Err(Unread::NotJson) => Ok(Self::Other),
         }
     }
 }
@@ -246,15 +251,13 @@ mod tests {
 
     #[test]
     fn bodies_are_told_apart_by_what_they_are() {
-        assert!(matches!(Body::parse(b" \n", true), Body::Empty));
-        assert!(matches!(
-            Body::parse(b"\xef\xbb\xbf{}", true),
-            Body::Json(_)
-        ));
-        assert!(matches!(Body::parse(b"<!doctype html>", false), Body::Html));
-        assert!(matches!(Body::parse(b"no", true), Body::Html));
-        assert!(matches!(Body::parse(b"no", false), Body::Other));
+        let parsed = |bytes: &[u8], is_html| Body::parse(bytes, is_html).unwrap();
+        assert!(matches!(parsed(b" \n", true), Body::Empty));
+        assert!(matches!(parsed(b"\xef\xbb\xbf{}", true), Body::Json(_)));
+        assert!(matches!(parsed(b"<!doctype html>", false), Body::Html));
+        assert!(matches!(parsed(b"no", true), Body::Html));
+        assert!(matches!(parsed(b"no", false), Body::Other));
         let deep = "[".repeat(100_000);
-        assert!(matches!(Body::parse(deep.as_bytes(), false), Body::Other));
+        assert!(matches!(parsed(deep.as_bytes(), false), Body::Other));
     }
 }

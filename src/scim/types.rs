@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::scim::endpoint::MAX_ID_LENGTH;
+
 /// The resource types the operator provisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResourceKind {
@@ -105,11 +107,12 @@ fn is_list_response(object: &Map<String, Value>) -> bool {
 }
 
 /// The `id` of a resource (RFC 7643 §3.1). A numeric id is accepted; an empty
-/// one is none.
+/// one is none, and so is one of more than 1,024 bytes, by which nothing could
+/// be asked for.
 #[must_use]
 pub fn id_of(resource: &Value) -> Option<String> {
     match member(resource, "id")? {
-        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::String(id) if (1..=MAX_ID_LENGTH).contains(&id.len()) => Some(id.clone()),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     }

@@ -2,6 +2,7 @@
 //! in bounded time with an answer or an error, and no error says what the server said.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -254,6 +255,7 @@ proptest! {
             for resource in resources {
                 twice |= !ids.insert(resource["id"].to_string());
             }
+            ControlFlow::Continue(())
         }));
         prop_assert!(!twice);
         match listed {

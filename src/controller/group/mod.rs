@@ -24,7 +24,7 @@ use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
 use crate::controller::roster::{Held, Post};
-use crate::controller::{connection, connection_end, finalizer, scope, slots};
+use crate::controller::{connection, connection_end, finalizer, refusal, scope, slots};
 use crate::domain::conditions::Verdict;
 use crate::domain::group::validate_group;
 use crate::domain::names;
@@ -298,6 +298,6 @@ impl Pass<'_> {
 
 /// How long to wait after the API server refused a write.
 pub fn on_error(group: Arc<ScimGroup>, error: &kube::Error, context: Arc<Context>) -> Action {
-    tracing::debug!(group = %Key::of(&*group), %error, "the API server did not take a write");
+    tracing::debug!(group = %Key::of(&*group), error = refusal::told(error), "the API server did not take a write");
     Action::requeue(context.next_wait(&group.uid().unwrap_or_default()))
 }

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bounds;
 mod client;
 mod discovery;
 mod http;
 mod leaks;
 mod listing;
+mod origin;
 mod path;
 mod retries;
 mod tls;

@@ -265,5 +265,7 @@ fn the_common_attributes_are_read_leniently() {
     assert_eq!(types::display_name_of(&user), None);
     assert_eq!(types::external_id_of(&json!({"externalId": 7})), None);
     assert_eq!(types::id_of(&json!({"id": ""})), None);
+    let long = |length: usize| types::id_of(&json!({"id": "x".repeat(length)}));
+    assert!(long(1024).is_some() && long(1025).is_none());
     assert_eq!(types::active_of(&json!({"active": "yes"})), None);
 }

@@ -26,6 +26,8 @@ pub struct Options {
     pub kubeconfig: PathBuf,
     /// Arguments after the usual ones.
     pub arguments: Vec<String>,
+    /// Whether SCIM endpoints may be on this machine, as those of tests are.
+    pub local_endpoints: bool,
     /// Variables over the usual ones; `RUST_LOG` is not set unless here, so that what ships is what runs.
     pub environment: Vec<(String, String)>,
 }
@@ -37,6 +39,7 @@ impl Options {
             binary: binary.into(),
             kubeconfig: kubeconfig.into(),
             arguments: Vec::new(),
+            local_endpoints: true,
             environment: Vec::new(),
         }
     }
@@ -44,6 +47,12 @@ impl Options {
     /// Adds an argument.
     pub fn argument(mut self, argument: impl Into<String>) -> Options {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// As it ships: endpoints on this machine are refused.
+    pub fn without_local_endpoints(mut self) -> Options {
+        self.local_endpoints = false;
         self
     }
 
@@ -71,7 +80,7 @@ impl Operator {
         let mut command = Command::new(&options.binary);
         command
             .args(["run", "--http-address", "127.0.0.1:0"])
-            .arg("--allow-local-endpoints")
+            .args(options.local_endpoints.then_some("--allow-local-endpoints"))
             .args(&options.arguments)
             .env("KUBECONFIG", &options.kubeconfig)
             .env_remove("RUST_LOG")
