@@ -3,7 +3,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test soak crash-points demo outage bench bench-replicas clean
+.PHONY: help build fmt lint unit crds reference parts test docs soak crash-points demo outage bench bench-replicas clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
@@ -29,12 +29,19 @@ crds: ## Writes crds/ and the chart's copies from the types
 	rm -f charts/scim-operator/files/crds/*.yaml
 	cp crds/*.yaml charts/scim-operator/files/crds/
 
+reference: ## Writes docs/reference/ from the types
+	$(CARGO) run --quiet --locked --bin refgen docs/reference
+
 parts: ## Builds or installs the control plane, Helm and the SCIM servers into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
 
-test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
+test: lint parts build docs ## Everything: lint, unit, layers, CRDs, chart, the book, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+docs: ## Builds the book into target/book, by an mdBook in the user's cache, and follows every link of it
+	"$$(CARGO='$(CARGO)' tests/docs/mdbook)" build
+	python3 tests/docs/links.py target/book
 
 # Where the explorer and the fuzzing begin, and for how long each part goes on.
 SOAK_SECONDS ?= 120
