@@ -32,9 +32,10 @@ crds: ## Writes crds/ and the chart's copies from the types
 reference: ## Writes docs/reference/ from the types
 	$(CARGO) run --quiet --locked --bin refgen docs/reference
 
-parts: ## Builds or installs the control plane, Helm and the SCIM servers into the user's cache
+parts: ## Builds or installs the control plane, Helm, the SCIM servers and the judge of health into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
+	tests/gitops/build
 
 test: lint parts build docs ## Everything: lint, unit, layers, CRDs, chart, the book, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
