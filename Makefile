@@ -3,7 +3,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help build fmt lint unit crds parts test audit advisories sbom soak crash-points demo outage bench bench-replicas clean
+.PHONY: help build fmt lint unit crds reference parts test docs audit advisories sbom soak crash-points demo outage bench bench-replicas clean
 # Cargo uses every core by itself, and the last thing printed has to be its summary.
 .NOTPARALLEL:
 
@@ -29,12 +29,16 @@ crds: ## Writes crds/ and the chart's copies from the types
 	rm -f charts/scim-operator/files/crds/*.yaml
 	cp crds/*.yaml charts/scim-operator/files/crds/
 
-parts: ## Builds or installs the control plane, Helm, Prometheus and the SCIM servers into the user's cache
+reference: ## Writes docs/reference/ from the types
+	$(CARGO) run --quiet --locked --bin refgen docs/reference
+
+parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers and the judge of health into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
 	tests/prometheus/build
+	tests/gitops/build
 
-test: lint parts build ## Everything: lint, unit, layers, CRDs, chart, stories on a real API server
+test: lint parts build docs ## Everything: lint, unit, layers, CRDs, chart, the book, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 audit: ## Licences, bans and sources of what is depended on, by deny.toml; no network
@@ -45,6 +49,10 @@ advisories: ## Known vulnerabilities of what is depended on; fetches the RustSec
 
 sbom: ## What the operator's binary is made of, as CycloneDX in release/out
 	release/sbom
+
+docs: ## Builds the book into target/book, by an mdBook in the user's cache, and follows every link of it
+	"$$(CARGO='$(CARGO)' tests/docs/mdbook)" build
+	python3 tests/docs/links.py target/book
 
 # Where the explorer and the fuzzing begin, and for how long each part goes on.
 SOAK_SECONDS ?= 120

@@ -77,6 +77,14 @@ async fn defaults_columns_selectors_and_explanations_work() -> Result<()> {
             && stored["spec"]["tokenSecretRef"]["key"] == "token",
         "{stored}"
     );
+    // What nobody has looked at says so, or kstatus takes it for current.
+    for kind in ["scimconnection", "scimuser", "scimgroup"] {
+        let observed = "jsonpath={.status.observedGeneration}";
+        let observed = plane
+            .kubectl(&["get", kind, "valid", "-o", observed])
+            .await?;
+        ensure!(observed == "-1", "{kind} was observed at {observed:?}");
+    }
     let explained = plane.kubectl(&["explain", "scimuser.spec"]).await?;
     for field in [
         "userName",

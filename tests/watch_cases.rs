@@ -134,12 +134,14 @@ async fn r15_an_object_that_cannot_be_read_says_so_and_stops_nobody() -> Result<
                 name,
                 "--namespace",
                 NAMESPACE,
-                "--output=jsonpath={.status.conditions[?(@.type==\"Ready\")].message}",
+                "--output=jsonpath={.metadata.generation} {.status.observedGeneration} {.status.conditions[?(@.type==\"Ready\")].message}",
             ];
-            let message = scene.rig.plane.kubectl(&get).await?;
-            Ok(message
-                .contains("not readable by this version")
-                .then_some(()))
+            let said = scene.rig.plane.kubectl(&get).await?;
+            // Of this generation, or whoever waits (kstatus) takes it for work under way.
+            let words: Vec<&str> = said.splitn(3, ' ').collect();
+            Ok(matches!(words[..], [now, observed, message] if now == observed
+                && message.contains("not readable by this version"))
+            .then_some(()))
         })
         .await
     };

@@ -2,7 +2,7 @@
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The names that objects may have (RFC 1123 subdomain). A reference to any other name can be met by
 /// nothing, and the name of a Secret goes into a field selector, where a comma begins another term.
@@ -86,4 +86,36 @@ pub struct PlanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub attributes: Vec<String>,
+}
+
+/// The generation that a status speaks of. The API server says -1 where nobody has written a status
+/// (`definitions`): no generation at all.
+pub(super) fn observed<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let generation = Option::<i64>::deserialize(deserializer)?;
+    Ok(generation.filter(|generation| *generation >= 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::api::{ScimConnectionStatus, ScimGroupStatus, ScimUserStatus};
+
+    #[test]
+    fn what_nobody_has_observed_is_observed_at_no_generation() {
+        for (said, read) in [(json!(-1), None), (json!(null), None), (json!(3), Some(3))] {
+            let status = json!({"observedGeneration": said});
+            let user = serde_json::from_value(status.clone())
+                .map(|s: ScimUserStatus| s.observed_generation);
+            let group = serde_json::from_value(status.clone())
+                .map(|s: ScimGroupStatus| s.observed_generation);
+            let connection =
+                serde_json::from_value(status).map(|s: ScimConnectionStatus| s.observed_generation);
+            assert_eq!(user.ok(), Some(read));
+            assert_eq!(group.ok(), Some(read));
+            assert_eq!(connection.ok(), Some(read));
+        }
+    }
 }

@@ -5,12 +5,18 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::common::observed;
+
 /// What was last seen of the backend.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScimConnectionStatus {
     /// The generation that the conditions speak of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "observed"
+    )]
     pub observed_generation: Option<i64>,
     /// Which backend `capabilities` speaks of: a hash of the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,9 +2,10 @@
 //! server knows. `crdgen` writes them to files.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
+use serde_json::json;
 
 use super::{ScimConnection, ScimGroup, ScimUser};
 
@@ -15,7 +16,33 @@ pub fn definitions() -> [(&'static str, CustomResourceDefinition); 3] {
         ("scimusers", ScimUser::crd()),
         ("scimgroups", ScimGroup::crd()),
     ]
-    .map(|(plural, definition)| (plural, with_known_formats(definition)))
+    .map(|(plural, definition)| (plural, observed_by_nobody(with_known_formats(definition))))
+}
+
+/// Lets the API server say of an object without status that no generation of it was observed.
+///
+/// kstatus, and with it Flux, takes a resource without any condition for current: whoever waits for a user that
+/// was just declared would go on before the operator has seen it. A generation that is not the object's own
+/// is the one thing that tells it otherwise. `common::observed` reads it as none.
+///
+/// The description at the top is the spec's: kube writes there by which of its types it was made.
+fn observed_by_nobody(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        let schema = version.schema.as_mut();
+        let Some(root) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) else {
+            continue;
+        };
+        let Some(properties) = &mut root.properties else {
+            continue;
+        };
+        if let Some(status) = properties.get_mut("status") {
+            status.default = Some(JSON(json!({"observedGeneration": -1})));
+        }
+        if let Some(spec) = properties.get("spec") {
+            root.description.clone_from(&spec.description);
+        }
+    }
+    definition
 }
 
 /// Spells Rust's integer types as the API server knows them.

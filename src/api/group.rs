@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef};
+use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef, observed};
 use super::selector::LabelSelector;
 
 /// One group, provisioned as a SCIM Group.
@@ -158,7 +158,11 @@ pub struct ScimGroupStatus {
     #[schemars(length(max = 64))]
     pub creating: Option<String>,
     /// The generation that the conditions speak of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "observed"
+    )]
     pub observed_generation: Option<i64>,
     /// The generation that the group was last brought in step with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef};
+use super::common::{Adopt, ConnectionRef, DeletionPolicy, PlanStatus, UserRef, observed};
 
 /// One person, provisioned as a SCIM User.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -316,7 +316,11 @@ pub struct ScimUserStatus {
     #[schemars(length(max = 64))]
     pub creating: Option<String>,
     /// The generation that the conditions speak of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "observed"
+    )]
     pub observed_generation: Option<i64>,
     /// The generation that the account was last brought in step with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -177,10 +177,13 @@ pub async fn patch_conditions(
     let before: Vec<Condition> = serde_json::from_value(before).unwrap_or_default();
     let now = Time(jiff::Timestamp::now());
     let next = merge(&before, verdicts, object.metadata.generation, &now);
-    if next == before {
+    // A generation that is said to be another one is work under way for whoever waits, and this is none.
+    let generation = object.metadata.generation;
+    if next == before && object.data["status"]["observedGeneration"] == json!(generation) {
         return Ok(());
     }
-    let body = json!({"metadata": {"uid": object.uid()}, "status": {"conditions": next}});
+    let status = json!({"observedGeneration": generation, "conditions": next});
+    let body = json!({"metadata": {"uid": object.uid()}, "status": status});
     let parameters = PatchParams::default();
     api.patch_status(&object.name_any(), &parameters, &Patch::Merge(body))
         .await

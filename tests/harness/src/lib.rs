@@ -11,6 +11,7 @@ pub mod certs;
 mod components;
 pub mod controlplane;
 pub mod crash_points;
+pub mod gitops;
 pub mod judge;
 pub mod operator;
 pub mod process;

@@ -1,0 +1,85 @@
+//! Asks `tests/gitops/health` what Flux and Argo CD make of objects: it is built
+//! of their own libraries and interpreter.
+
+use std::{collections::BTreeMap, path::PathBuf, process::Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../gitops/build");
+
+/// What the tools say of one object.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct Health {
+    /// By kstatus alone: Current, InProgress, Failed or Terminating.
+    pub kstatus: String,
+    /// By the `healthCheckExprs` of a Kustomization, where one is of its kind.
+    pub flux: String,
+    /// By Argo CD's health script: Healthy, Progressing, Degraded or Suspended.
+    pub argo: String,
+    /// The script's message.
+    pub message: String,
+}
+
+/// Judges objects by name. `scripts` are Lua by kind; `expressions` the items of `healthCheckExprs`.
+///
+/// # Errors
+/// When the program cannot be built, a script or an expression does not run, or a
+/// script returns what Argo CD does not know.
+pub async fn health(
+    objects: &BTreeMap<String, Value>,
+    scripts: &BTreeMap<String, String>,
+    expressions: &Value,
+) -> Result<BTreeMap<String, Health>> {
+    let question = json!({"objects": objects, "scripts": scripts, "expressions": expressions});
+    Ok(serde_json::from_slice(&ask(&[], &question).await?)?)
+}
+
+/// Decodes manifests as Flux does.
+///
+/// # Errors
+/// When one is of no kind of Flux, or has a field that its kind has not.
+pub async fn decode(manifests: &[Value]) -> Result<()> {
+    ask(&["decode"], &json!(manifests)).await.map(drop)
+}
+
+async fn ask(arguments: &[&str], input: &Value) -> Result<Vec<u8>> {
+    let mut child = Command::new(program().await?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("running tests/gitops/health")?;
+    let mut stdin = child.stdin.take().context("it has no standard input")?;
+    let write = async move {
+        // A program that has failed reads no more, and says why.
+        stdin.write_all(input.to_string().as_bytes()).await.ok();
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), write);
+    let output = output?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    Ok(output.stdout)
+}
+
+/// The program, built where it is missing.
+async fn program() -> Result<PathBuf> {
+    let output = Command::new("bash")
+        .arg(BUILD)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("running tests/gitops/build")?;
+    if !output.status.success() {
+        bail!("tests/gitops/build failed ({})", output.status);
+    }
+    let folder = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
+    Ok(folder.join("health"))
+}
