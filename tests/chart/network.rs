@@ -44,7 +44,7 @@ fn port(protocol: &str, port: impl Into<Value>) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_lets_in_probes_and_out_names_the_api_server_and_https() -> Result<()> {
+async fn it_lets_in_probes_and_figures_and_out_names_the_api_server_and_https() -> Result<()> {
     let usual = template(ControlPlane::shared().await?, &[]).await?;
     ensure!(
         of(&usual, "NetworkPolicy").is_empty(),
@@ -76,7 +76,7 @@ async fn it_is_as_narrow_as_it_is_told() -> Result<()> {
         json!([{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}]);
     let proxy = json!([{"ipBlock": {"cidr": "10.1.0.0/24"}}]);
     let network = json!({
-        "ingress": {"probes": monitoring},
+        "ingress": {"from": monitoring},
         "egress": {
             "dns": {"to": dns, "ports": [5353]}, "apiServer": {"to": api, "ports": [8443]},
             "backends": {"to": proxy, "ports": [3128, 8080]}
