@@ -5,7 +5,7 @@
 mod support;
 
 use anyhow::{Result, ensure};
-use scim_operator::api::{ScimConnection, ScimUser};
+use scim_operator::api::{ScimConnection, ScimUser, ScimUserStatus};
 use scim_operator_harness::{ControlPlane, wait};
 use scim_sim::Simulator;
 use serde_json::{Value, json};
@@ -160,7 +160,8 @@ async fn who_is_where_it_watches_is_provisioned_and_who_is_elsewhere_is_not_even
 
     // Nothing was ever done with who is elsewhere, and nobody keeps it: no policy has put a finalizer on.
     let eve = place.users_of(ELSEWHERE).get("eve").await?;
-    ensure!(eve.status.is_none(), "{eve:?}");
+    // What the API server says of an object that nobody has looked at, and no more.
+    ensure!(eve.status == Some(ScimUserStatus::default()), "{eve:?}");
     ensure!(eve.metadata.finalizers.is_none(), "{eve:?}");
     place
         .kubectl("delete scimuser eve -n elsewhere --timeout=30s")

@@ -1,4 +1,7 @@
 //! Replicas, each behind a proxy of its own, and connections of one backend.
+//!
+//! A proxy carries https only, and cannot read it. So that of each replica opens no tunnel to where it is told, but
+//! to a TLS front of its own, behind which what is asked is recorded.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,10 +14,14 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use reqwest::Method;
 use scim_operator::api::ScimUser;
+use scim_operator_harness::certs::Authority;
 use scim_operator_harness::proxy::Recorded;
-use scim_operator_harness::{Operator, RecordingProxy, wait};
+use scim_operator_harness::{Operator, RecordingProxy, TlsFront, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::support::{DEADLINE, NAMESPACE, Rig, TOKEN, election, person};
 
@@ -33,6 +40,14 @@ pub struct Replica {
     pub name: String,
     pub operator: Operator,
     proxy: RecordingProxy,
+    _front: TlsFront,
+    tunnels: JoinHandle<()>,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.tunnels.abort();
+    }
 }
 
 /// A write, and through whose proxy it came.
@@ -45,6 +60,7 @@ struct Write {
 pub struct Fleet {
     pub rig: Rig,
     pub simulator: Simulator,
+    authority: Authority,
     replicas: Vec<Replica>,
     connections: usize,
 }
@@ -66,9 +82,13 @@ impl Fleet {
         };
         let simulator = Simulator::start(config).await?;
         rig.set_token(TOKEN).await?;
+        let authority = Authority::generate()?;
+        rig.keep("ConfigMap", "company", "ca.crt", &authority.certificate)
+            .await?;
         let mut fleet = Self {
             rig,
             simulator,
+            authority,
             replicas: Vec::new(),
             connections,
         };
@@ -82,8 +102,12 @@ impl Fleet {
     }
 
     pub async fn connect(&self, name: &str, per_second: u32) -> Result<()> {
+        // The port is nobody's: where a tunnel leads is decided by the proxy.
+        let backend = self.simulator.base_url();
+        let path = backend.splitn(4, '/').nth(3).unwrap_or_default();
         let spec = json!({
-            "endpoint": self.simulator.base_url(), "insecure": true, "ownerId": name,
+            "endpoint": format!("https://localhost:9/{path}"), "ownerId": name,
+            "caBundleRef": {"name": "company"},
             "tokenSecretRef": {"name": "scim"}, "sync": {"interval": "1h"},
             "limits": {"requestsPerSecond": per_second, "maxInFlight": 2}
         });
@@ -102,19 +126,24 @@ impl Fleet {
 
     /// The same, with these variables.
     pub async fn join_with(&mut self, name: &str, more: &[(&'static str, String)]) -> Result<()> {
-        // It serves as a proxy in the sense of HTTP: requests name the backend.
         let backend = self.simulator.base_url();
         let root = backend.split('/').take(3).collect::<Vec<_>>().join("/");
         let proxy = RecordingProxy::start(&root).await?;
+        let front = TlsFront::start(proxy.address(), &self.authority.server()?).await?;
+        let (tunnels, address) = tunnels_to(&front).await?;
         let mut variables = terms(name);
         variables.push(("USE_SYSTEM_PROXY", "true".into()));
-        variables.push(("HTTP_PROXY", proxy.url()));
+        // By this name kube's client does not look for it.
+        variables.push(("all_proxy", address));
+        variables.push(("no_proxy", String::new()));
         variables.extend(more.iter().cloned());
         let operator = Rig::operator(&self.rig.plane, &variables).await?;
         self.replicas.push(Replica {
             name: name.to_owned(),
             operator,
             proxy,
+            _front: front,
+            tunnels,
         });
         Ok(())
     }
@@ -346,4 +375,28 @@ impl Fleet {
         );
         Ok(())
     }
+}
+
+/// A proxy whose tunnels all lead to that front; its URL.
+async fn tunnels_to(front: &TlsFront) -> Result<(JoinHandle<()>, String)> {
+    let target = front.url().replace("https://", "");
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let accepting = tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(tunnel(client, target.clone()));
+        }
+    });
+    Ok((accepting, url))
+}
+
+async fn tunnel(mut client: TcpStream, target: String) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await?);
+    }
+    let mut server = TcpStream::connect(target).await?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+    copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
 }
