@@ -9,8 +9,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// What a reply may take in memory, in bytes: 64 MiB. A group of 60,000 members fits.
-pub const MAX_MEMORY: usize = 64 * 1024 * 1024;
+/// What a reply may take in memory, in bytes: 128 MiB. A group of 100,000 members fits, which has no smaller
+/// page to fall back on.
+pub const MAX_MEMORY: usize = 128 * 1024 * 1024;
 
 /// An item of a list, twice: a list that grows has room to spare.
 const OF_ITEM: usize = 2 * size_of::<Value>();
@@ -175,5 +176,18 @@ mod tests {
             let usual: Option<Value> = serde_json::from_str(&text).ok();
             prop_assert_eq!(read(text.as_bytes()).ok(), usual);
         }
+    }
+
+    #[test]
+    fn a_group_of_a_hundred_thousand_is_read() {
+        let member = |n: usize| {
+            let id = format!("{n:08}-0000-4000-8000-000000000000");
+            format!(r#"{{"value":"{id}","$ref":"../Users/{id}","display":"Somebody {n}"}}"#)
+        };
+        let members: Vec<String> = (0..100_000).map(member).collect();
+        let group = format!(r#"{{"id":"1","members":[{}]}}"#, members.join(","));
+        assert!(group.len() < 16 * 1024 * 1024, "{}", group.len());
+        let read = read(group.as_bytes()).unwrap();
+        assert_eq!(read["members"].as_array().map(Vec::len), Some(100_000));
     }
 }

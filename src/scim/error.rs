@@ -131,7 +131,7 @@ pub enum ScimError {
         why: &'static str,
     },
     /// The answer exceeds the limit set for replies.
-    #[error("the answer is larger than 16 MiB, or than 64 MiB once it is read")]
+    #[error("the answer is larger than 16 MiB, or than 128 MiB once it is read")]
     ReplyTooLarge,
     /// The server pointed elsewhere; nothing is followed.
     #[error("the server redirects elsewhere (status {status}), which is not followed")]

@@ -47,13 +47,15 @@ pub struct ListingOptions {
 }
 
 impl Default for ListingOptions {
-    /// 100 a page, at most 10,000 pages, a million resources and two hours, by index, all attributes.
+    /// 100 a page, at most 10,000 pages, a million resources and a day, by index, all attributes.
     fn default() -> Self {
         Self {
             page_size: 100,
             max_pages: 10_000,
             max_resources: 1_000_000,
-            max_time: Duration::from_secs(2 * 60 * 60),
+            // A bound on what never ends, not on what is slow: a listing that is cut short begins at its first page
+            // again, and nobody is deprovisioned meanwhile. 10,000 pages at one request a second take three hours.
+            max_time: Duration::from_secs(24 * 60 * 60),
             cursor: false,
             attributes: Vec::new(),
             excluded: Vec::new(),

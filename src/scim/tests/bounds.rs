@@ -60,7 +60,10 @@ async fn r16_a_body_without_end_is_left_at_the_bound_which_the_error_names() {
     let error = error_of(endless(first, chunk, None).await).await;
     assert_eq!(error, ScimError::ReplyTooLarge);
     let said = error.to_string();
-    assert!(said.contains("16 MiB") && said.contains("64 MiB"), "{said}");
+    assert!(
+        said.contains("16 MiB") && said.contains("128 MiB"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -179,7 +182,9 @@ async fn a_listing_without_end_ends_at_each_of_its_bounds_and_says_at_which() {
     }
     let most = usual();
     assert!(most.max_resources <= 1_000_000 && most.max_pages <= 10_000);
-    assert!(most.max_time <= Duration::from_secs(7200));
+    // As slow as may be configured, every page is asked for; and it ends.
+    assert!(most.max_time >= Duration::from_secs(2 * most.max_pages as u64));
+    assert!(most.max_time <= Duration::from_secs(86_400));
 }
 
 #[tokio::test]
