@@ -160,6 +160,10 @@ async fn figures_follow_what_happens() -> Result<()> {
     // As many series whoever is declared, and nobody is named.
     let series = r#"count({__name__=~"scim_operator_.+", connection="identity/scim"})"#;
     let before = prometheus.query(series).await?[0]["value"][1].clone();
+    // What docs/metrics.md says of how many.
+    let count: f64 = before.as_str().unwrap().parse()?;
+    println!("{count} series of the connection");
+    ensure!(count < 300.0, "{count}");
     for number in 0..20 {
         let name = format!("more-{number}");
         rig.declare(&name, person(&format!("{name}@example.com")))

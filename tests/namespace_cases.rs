@@ -227,8 +227,19 @@ async fn what_it_watches_no_more_is_not_gone() -> Result<()> {
     place.declare(ELSEWHERE, "eve", json!({})).await?;
     place.settled(NAMESPACE, "ada").await?;
     place.settled(ELSEWHERE, "eve").await?;
+    for name in ["ann", "dan"] {
+        place.declare(NAMESPACE, name, json!({})).await?;
+        place.settled(NAMESPACE, name).await?;
+    }
     let accounts = place.accounts();
-    ensure!(accounts == ["ada", "eve"], "{accounts:?}");
+    ensure!(accounts == ["ada", "ann", "dan", "eve"], "{accounts:?}");
+    let everybody =
+        json!({"displayName": "All", "memberSelector": {"matchLabels": {"all": "yes"}}});
+    place.rig.declare_group("all", everybody).await?;
+    place
+        .backend()
+        .group_has("All", &["ann", "dan", "eve"])
+        .await?;
 
     place.watches(NAMESPACE).await?;
     let told = place
@@ -238,6 +249,10 @@ async fn what_it_watches_no_more_is_not_gone() -> Result<()> {
         told.contains("does not watch the namespace elsewhere"),
         "{told}"
     );
+    // Nobody knows any more whether eve is chosen: she stays in the group, which goes on losing whoever is not.
+    place.kubectl("label scimuser dan -n identity all-").await?;
+    place.backend().group_has("All", &["ann", "eve"]).await?;
+    place.rig.group_settled("all").await?;
     // Whose resource is not seen has not lost it: nobody else gets that account, by no policy.
     let adoption = json!({"adoption": {"match": ["UserName"]}});
     place.rig.edit_connection(adoption).await?;
@@ -286,7 +301,7 @@ async fn what_it_watches_no_more_is_not_gone() -> Result<()> {
     ensure!(place.users_of(NAMESPACE).get_opt("ada").await?.is_some());
     let accounts = place.simulator.users();
     let active = accounts.iter().all(|account| account["active"] == true);
-    ensure!(accounts.len() == 2 && active, "{accounts:?}");
+    ensure!(accounts.len() == 4 && active, "{accounts:?}");
     place.watches("").await?;
     wait::wait_for_absence(place.users_of(NAMESPACE), "ada", DEADLINE).await?;
     let ada = place.simulator.user_by_name("ada@example.com");
@@ -301,6 +316,10 @@ async fn r11_a_watched_namespace_that_takes_our_rights_with_it_says_so_and_stops
     place.connect().await?;
     place.declare(TEAM, "bob", json!({})).await?;
     place.settled(TEAM, "bob").await?;
+    let everybody =
+        json!({"displayName": "All", "memberSelector": {"matchLabels": {"all": "yes"}}});
+    place.rig.declare_group("all", everybody).await?;
+    place.backend().group_has("All", &["bob"]).await?;
     // As the namespace controller does it: role bindings go at once, what has a finalizer later.
     place.kubectl("delete namespace team --wait=false").await?;
     place
@@ -335,5 +354,21 @@ async fn r11_a_watched_namespace_that_takes_our_rights_with_it_says_so_and_stops
     place.rig.operator.terminate(DEADLINE).await?;
     place.rig.operator = Rig::operator(&place.rig.plane, &variables(BOTH)).await?;
     place.declare(NAMESPACE, "ada", json!({})).await?;
-    place.settled(NAMESPACE, "ada").await
+    place.settled(NAMESPACE, "ada").await?;
+    // Who is there yet, and not seen, loses neither the group nor the account.
+    place.backend().group_has("All", &["ada", "bob"]).await?;
+    let adoption = json!({"adoption": {"match": ["UserName"]}});
+    place.rig.edit_connection(adoption).await?;
+    place
+        .rig
+        .connection_is("Ready", "True", "Connected")
+        .await?;
+    place
+        .rig
+        .declare("usurper", person("bob@example.com"))
+        .await?;
+    place
+        .is(NAMESPACE, "usurper", "Synced", "OwnedByOther")
+        .await
+        .map(drop)
 }

@@ -72,7 +72,6 @@ pub async fn apply(
     adopted: bool,
 ) -> Result<Applied, kube::Error> {
     let desired = &valid.desired;
-    let plan_action = plan.action();
     Ok(match plan {
         Plan::Noop(account) => {
             let reason = if adopted {
@@ -101,12 +100,9 @@ pub async fn apply(
             };
             match update(connection, ready, desired, &account, &changes).await {
                 Ok(after) => {
-                    let change = match plan_action {
-                        "Archive" => Did::Archived,
-                        "Reactivate" => Did::Reactivated,
-                        _ => Did::of(cause),
-                    };
-                    connection.counts.changed(Whose::User, change);
+                    connection
+                        .counts
+                        .changed(Whose::User, Did::of(cause, &changes));
                     swap::wake_claimants(pass, connection, &account, &after);
                     if changed_by_others(pass, ready, desired, &after, &changes) {
                         return Ok(Applied::LookAgain);

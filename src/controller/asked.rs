@@ -102,12 +102,16 @@ impl Drop for Came {
     }
 }
 
+/// Whether a request, where it reads, is for what changes from now on.
+pub fn is_watch(request: &Request<Body>) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair == "watch=true")
+}
+
 /// The method, and `WATCH` where that is what a GET is for.
 fn word(request: &Request<Body>) -> &'static str {
-    let query = request.uri().query().unwrap_or_default();
-    let watches = query.split('&').any(|pair| pair == "watch=true");
     match *request.method() {
-        Method::GET if watches => "WATCH",
+        Method::GET if is_watch(request) => "WATCH",
         Method::GET => "GET",
         Method::POST => "POST",
         Method::PUT => "PUT",

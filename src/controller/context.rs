@@ -25,7 +25,7 @@ use crate::controller::past::Pasts;
 use crate::controller::readable::Unreadable;
 use crate::controller::relist::Relists;
 use crate::controller::roster::{Held, Roster};
-use crate::controller::scope::Ends;
+use crate::controller::scope::{self, Ends};
 use crate::controller::secrets::Watches;
 use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
@@ -266,6 +266,13 @@ impl Context {
     /// Whether what is in a namespace is seen at all: else nothing there is known to be missing.
     pub fn sees(&self, namespace: &str) -> bool {
         self.options.watched.has(namespace)
+    }
+
+    /// Whether there may be something in a namespace that nobody sees: it is not watched; or it ends, and the right
+    /// to read there, which is of that namespace alone, may end before what is there.
+    pub fn hides(&self, namespace: &str) -> bool {
+        let watched = &self.options.watched;
+        !watched.has(namespace) || (!watched.is_all() && scope::namespace_ends(self, namespace))
     }
 
     /// The users and groups of a connection.

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::domain::diff;
 use crate::domain::plan::Cause;
 use crate::scim::Tally;
 
@@ -83,9 +84,15 @@ impl Change {
         }
     }
 
-    /// Of an update for this cause.
-    pub const fn of(cause: Cause) -> Self {
+    /// What carrying out these changes to an account comes to, for this cause.
+    pub fn of(cause: Cause, changes: &[diff::Change]) -> Self {
+        let turns = |on: bool| {
+            let mut active = changes.iter().filter(|change| change.attribute == "active");
+            active.any(|change| change.to == Some(on.into()))
+        };
         match cause {
+            _ if turns(false) => Self::Archived,
+            _ if turns(true) => Self::Reactivated,
             Cause::Spec => Self::Updated,
             Cause::Drift => Self::DriftCorrected,
             Cause::Adoption => Self::Adopted,
@@ -143,8 +150,37 @@ impl Counts {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_done_is_whom_it_let_in_or_out_and_else_why() {
+        let change = |attribute: &str, to: serde_json::Value| diff::Change {
+            attribute: attribute.into(),
+            path: "active".parse().unwrap(),
+            unseen: false,
+            to: Some(to),
+        };
+        let title = || change("title", "Countess".into());
+        for (cause, changes, done) in [
+            (Cause::Spec, vec![title()], Change::Updated),
+            (Cause::Drift, vec![title()], Change::DriftCorrected),
+            (Cause::Adoption, vec![title()], Change::Adopted),
+            (
+                Cause::Drift,
+                vec![title(), change("active", false.into())],
+                Change::Archived,
+            ),
+            (
+                Cause::Adoption,
+                vec![change("active", true.into())],
+                Change::Reactivated,
+            ),
+        ] {
+            assert_eq!(Change::of(cause, &changes), done, "{changes:?}");
+        }
+    }
 
     #[test]
     fn each_change_has_a_place_and_a_word_of_its_own() {

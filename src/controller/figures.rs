@@ -16,6 +16,7 @@ use crate::controller::context::Context;
 use crate::controller::counts::{Change, Whose};
 use crate::controller::listing;
 use crate::controller::live::Connection;
+use crate::controller::slots::Load;
 use crate::scim::{Answer, Lane, Operation};
 
 /// Shows what a context knows, for as long as it is there: it has the registry that this is in.
@@ -97,6 +98,25 @@ fn gauge(
 ) -> fmt::Result {
     let mut family = out.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
     values(&mut |labels, value| family.encode_family(&labels)?.encode_gauge(&value))
+}
+
+/// A figure of each connection; none where there is nothing to say of it.
+fn of_each(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<Unit>,
+    seen: &[Seen],
+    value: impl Fn(&Seen) -> Option<f64>,
+) -> fmt::Result {
+    gauge(out, name, help, unit, |one| {
+        for connection in seen {
+            if let Some(value) = value(connection) {
+                one(&[("connection", &connection.label)], value)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 fn counter(
@@ -206,43 +226,52 @@ fn unreadable(out: &mut DescriptorEncoder<'_>, context: &Context) -> fmt::Result
 }
 
 fn queues(out: &mut DescriptorEncoder<'_>, context: &Context, seen: &[Seen]) -> fmt::Result {
-    let slots = |running: &Connection| {
-        [
-            (Whose::User, running.user_slots.load()),
-            (Whose::Group, running.group_slots.load()),
-        ]
+    // Looked at once: to count who stands in which line takes all of the line.
+    let loads: Vec<_> = seen
+        .iter()
+        .flat_map(|Seen { label, running, .. }| {
+            [
+                (label, Whose::User, running.user_slots.load()),
+                (label, Whose::Group, running.group_slots.load()),
+            ]
+        })
+        .collect();
+    let mut of_loads = |name: &str, help: &str, count: fn(Load, Lane) -> usize| {
+        gauge(out, name, help, None, |one| {
+            for (label, whose, load) in &loads {
+                for (lane, word) in LANES {
+                    let labels = [
+                        ("connection", &***label),
+                        ("kind", whose.kind()),
+                        ("lane", word),
+                    ];
+                    one(&labels, count(*load, lane) as f64)?;
+                }
+            }
+            Ok(())
+        })
     };
-    let help = "Users and groups that are worked on";
-    gauge(out, "working", help, None, |one| {
-        each_lane(seen, |label, running, lane, word| {
-            for (whose, load) in slots(running) {
-                one(
-                    &kind_and_lane(label, whose, word),
-                    load.working(lane) as f64,
-                )?;
-            }
-            Ok(())
-        })
-    })?;
-    let help = "Users and groups that wait to be worked on";
-    gauge(out, "waiting", help, None, |one| {
-        each_lane(seen, |label, running, lane, word| {
-            for (whose, load) in slots(running) {
-                one(
-                    &kind_and_lane(label, whose, word),
-                    load.waiting(lane) as f64,
-                )?;
-            }
-            Ok(())
-        })
-    })?;
+    of_loads(
+        "working",
+        "Users and groups that are worked on",
+        Load::working,
+    )?;
+    of_loads(
+        "waiting",
+        "Users and groups that wait to be worked on",
+        Load::waiting,
+    )?;
     let help = "SCIM requests that wait for their turn";
     gauge(out, "scim_requests_waiting", help, None, |one| {
-        each_lane(seen, |label, running, lane, word| {
+        for Seen { label, running, .. } in seen {
             let client = running.client();
-            let waiting = client.map_or(0, |client| client.limiter().waiting(lane));
-            one(&[("connection", label), ("lane", word)], waiting as f64)
-        })
+            for (lane, word) in LANES {
+                let client = client.as_ref();
+                let waiting = client.map_or(0, |client| client.limiter().waiting(lane));
+                one(&[("connection", label), ("lane", word)], waiting as f64)?;
+            }
+        }
+        Ok(())
     })?;
     let help = "Statuses and finalizers that wait to be written to the API server";
     gauge(out, "kubernetes_writes_waiting", help, None, |one| {
@@ -251,26 +280,6 @@ fn queues(out: &mut DescriptorEncoder<'_>, context: &Context, seen: &[Seen]) -> 
         }
         Ok(())
     })
-}
-
-fn kind_and_lane<'a>(label: &'a str, whose: Whose, lane: &'a str) -> [(&'static str, &'a str); 3] {
-    [
-        ("connection", label),
-        ("kind", whose.kind()),
-        ("lane", lane),
-    ]
-}
-
-fn each_lane(
-    seen: &[Seen],
-    mut show: impl FnMut(&str, &Connection, Lane, &'static str) -> fmt::Result,
-) -> fmt::Result {
-    for Seen { label, running, .. } in seen {
-        for (lane, word) in LANES {
-            show(label, running, lane, word)?;
-        }
-    }
-    Ok(())
 }
 
 fn budget(out: &mut DescriptorEncoder<'_>, seen: &[Seen]) -> fmt::Result {
@@ -336,16 +345,8 @@ fn budget(out: &mut DescriptorEncoder<'_>, seen: &[Seen]) -> fmt::Result {
         Ok(())
     })?;
     let help = "Requests a second that the backend was found to allow, where that is less than spec.limits";
-    gauge(out, "scim_rate_learned", help, None, |one| {
-        for Seen { label, running, .. } in seen {
-            if let Some(rate) = running
-                .client()
-                .and_then(|client| client.limiter().learned())
-            {
-                one(&[("connection", label)], rate)?;
-            }
-        }
-        Ok(())
+    of_each(out, "scim_rate_learned", help, None, seen, |one| {
+        one.running.client()?.limiter().learned()
     })
 }
 
@@ -380,53 +381,34 @@ fn changes(out: &mut DescriptorEncoder<'_>, seen: &[Seen]) -> fmt::Result {
 
 fn guard(out: &mut DescriptorEncoder<'_>, seen: &[Seen]) -> fmt::Result {
     let help = "Users whose deprovisioning waits for approval";
-    gauge(out, "held_deprovisionings", help, None, |one| {
-        for Seen { label, status, .. } in seen {
-            let held = status.held_plan.as_ref().map_or(0, |plan| plan.count);
-            one(&[("connection", label)], f64::from(held))?;
-        }
-        Ok(())
+    of_each(out, "held_deprovisionings", help, None, seen, |one| {
+        let held = one.status.held_plan.as_ref();
+        Some(held.map_or(0.0, |plan| f64::from(plan.count)))
     })?;
     let help = "Recorded accounts that the backend lacks, while that stops the connection";
-    gauge(out, "missing_accounts", help, None, |one| {
-        for Seen { label, status, .. } in seen {
-            let missing = status.missing_accounts.as_ref();
-            let missing = missing.filter(|missing| !missing.approved);
-            let missing = missing.map_or(0, |missing| missing.count);
-            one(&[("connection", label)], f64::from(missing))?;
-        }
-        Ok(())
+    of_each(out, "missing_accounts", help, None, seen, |one| {
+        let missing = one.status.missing_accounts.as_ref();
+        let missing = missing.filter(|missing| !missing.approved);
+        Some(missing.map_or(0.0, |missing| f64::from(missing.count)))
     })
 }
 
 fn times(out: &mut DescriptorEncoder<'_>, context: &Context, seen: &[Seen]) -> fmt::Result {
-    let seconds = || Some(Unit::Seconds);
+    let mut of_each = |name, help, value: &dyn Fn(&Seen) -> Option<f64>| {
+        of_each(out, name, help, Some(Unit::Seconds), seen, value)
+    };
     let help = "When the last complete listing of the backend ended, since 1970";
-    gauge(out, "last_full_sync_timestamp", help, seconds(), |one| {
-        for Seen { label, status, .. } in seen {
-            if let Some(last) = &status.last_full_sync {
-                one(&[("connection", label)], last.0.as_second() as f64)?;
-            }
-        }
-        Ok(())
+    of_each("last_full_sync_timestamp", help, &|one| {
+        let last = one.status.last_full_sync.as_ref()?;
+        Some(last.0.as_second() as f64)
     })?;
     let help = "How often the backend is to be listed, as spec.sync.interval says";
-    gauge(out, "sync_interval", help, seconds(), |one| {
-        for Seen { label, running, .. } in seen {
-            if let Some(spec) = running.spec() {
-                let interval = listing::interval(&spec).as_secs_f64();
-                one(&[("connection", label)], interval)?;
-            }
-        }
-        Ok(())
+    of_each("sync_interval", help, &|one| {
+        Some(listing::interval(&one.running.spec()?).as_secs_f64())
     })?;
     let help = "When the data of the token's Secret was last written, since 1970, as its managed fields say";
-    gauge(out, "token_changed_timestamp", help, seconds(), |one| {
-        for Seen { label, running, .. } in seen {
-            if let Some(changed) = context.watches.token_changed(&running.key) {
-                one(&[("connection", label)], changed.as_second() as f64)?;
-            }
-        }
-        Ok(())
+    of_each("token_changed_timestamp", help, &|one| {
+        let changed = context.watches.token_changed(&one.running.key)?;
+        Some(changed.as_second() as f64)
     })
 }

@@ -115,7 +115,7 @@ pub fn begun(pass: &Pass<'_>, directory: &Users) -> Vec<Observed> {
 pub fn declared<'a>(pass: &'a Pass<'_>) -> impl Fn(&str, &str) -> bool + 'a {
     |namespace, name| {
         let key = Key::new(namespace, name);
-        pass.context.is_declared(&key) || !pass.context.sees(namespace)
+        pass.context.is_declared(&key) || pass.context.hides(namespace)
     }
 }
 

@@ -15,6 +15,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::controller::merged::merged;
+use crate::controller::refusal::watch_told;
 
 /// Which namespaces are watched.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +35,11 @@ impl Watched {
     pub fn has(&self, namespace: &str) -> bool {
         let only = self.0.as_ref();
         only.is_none_or(|namespaces| namespaces.contains(namespace))
+    }
+
+    /// Whether that is all of the cluster.
+    pub fn is_all(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The namespaces; none where all of the cluster are watched.
@@ -109,7 +115,7 @@ fn part<K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static>(
                         return Some((event, (watch, is_counted_empty, from)));
                     }
                     Err(error) if is_counted_empty => {
-                        tracing::debug!(%error, namespace, %kind, "not there yet");
+                        tracing::debug!(error = watch_told(&error), namespace, %kind, "not there yet");
                     }
                     Err(error)
                         if is_forbidden(&error) && is_beyond_reach(client, namespace).await =>
@@ -118,7 +124,7 @@ fn part<K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static>(
                         return Some((Event::InitDone, (watch, true, from)));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, namespace, %kind, "the watch of a namespace was interrupted");
+                        tracing::warn!(error = watch_told(&error), namespace, %kind, "the watch of a namespace was interrupted");
                     }
                 }
             }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tower::{BoxError, Layer, Service};
 
 use super::Reign;
-use crate::controller::asked::Asked;
+use crate::controller::asked::{Asked, is_watch};
 use crate::scim::Fence;
 
 /// How long a call may take, to the last byte of its answer. The API server itself gives up a write
@@ -152,13 +152,9 @@ impl Default for Patience {
 impl Patience {
     /// How long the answer may take as a whole; a watch's has no end of its own.
     fn with(&self, request: &Request<Body>) -> Option<Duration> {
-        let query = request.uri().query();
-        let watches = |query: &str| query.split('&').any(|pair| pair == "watch=true");
-        match query {
+        match request.uri().query() {
             // Of what is read, only a LIST has a query: its limit, its selector.
-            Some(query) if request.method() == Method::GET => {
-                (!watches(query)).then_some(self.list)
-            }
+            Some(_) if request.method() == Method::GET => (!is_watch(request)).then_some(self.list),
             _ => Some(self.call),
         }
     }

@@ -149,7 +149,12 @@ pub async fn step(
         members,
         on_their_way,
     } = members::declared(pass, connection);
-    let resolved = group::resolve(members);
+    let hidden = match &identity {
+        Identity::Ours(group) | Identity::Adopted(group) => group.members.as_ref(),
+        _ => None,
+    };
+    let hidden = hidden.map(|current| members::hidden(pass, connection, ready, current));
+    let resolved = group::resolve(members.into_iter().chain(hidden.into_iter().flatten()));
     let knowledge = GroupKnowledge {
         external_id_echoed: connection.groups_of(ready).external_id_echo()
             == ExternalIdEcho::Echoed,

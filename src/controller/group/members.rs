@@ -1,7 +1,7 @@
 //! Who the members of a group are, and whether each has an account: from the watch of ScimUsers and
 //! from what their own reconciler last found. No request is made.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use kube::core::SelectorExt;
 
@@ -12,9 +12,10 @@ use crate::controller::group::Pass;
 use crate::controller::group::index::{named, selector};
 use crate::controller::index::Key;
 use crate::controller::kept::KeptUser;
-use crate::controller::live::{Connection, Outcome, State};
+use crate::controller::live::{Connection, Outcome, Ready, State};
 use crate::controller::scope;
 use crate::domain::group::{Member, MemberPhase, MemberState};
+use crate::domain::names;
 
 /// The members of a group.
 pub struct Declared {
@@ -84,6 +85,36 @@ pub fn declared(pass: &Pass<'_>, connection: &Connection) -> Declared {
         members,
         on_their_way,
     }
+}
+
+/// Of those who are in the group now, whose resource nobody sees: whom a selector chooses among them is not known, and
+/// they stay. An account says by its mark whose it is; one without a mark is nobody's that is hidden.
+pub fn hidden(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    current: &BTreeSet<String>,
+) -> Vec<Member> {
+    let context = pass.context;
+    if selector(pass.group).is_none() || context.options.watched.is_all() {
+        return Vec::new();
+    }
+    let directory = connection.directory_of(ready);
+    let whose = |id: &String| {
+        let account = directory.last_known(id)?;
+        let mark = account.external_id.as_deref()?;
+        let (namespace, name) = names::resource_of_mark(&ready.owner_id, mark)?;
+        let key = Key::new(namespace, name);
+        (context.hides(namespace) && !context.is_declared(&key)).then(|| Member {
+            key: key.to_string(),
+            state: MemberState {
+                id: Some(id.clone()),
+                phase: MemberPhase::NotWatched,
+                archived: account.active == Some(false),
+            },
+        })
+    };
+    current.iter().filter_map(whose).collect()
 }
 
 /// Whether a user is one of this connection's, let in by it, and not gone. Whoever is deleted stays a

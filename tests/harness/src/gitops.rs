@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
 
+use crate::tools::built_by;
+
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../gitops/build");
 
 /// What the tools say of one object.
@@ -69,17 +71,6 @@ async fn ask(arguments: &[&str], input: &Value) -> Result<Vec<u8>> {
 
 /// The program, built where it is missing.
 async fn program() -> Result<PathBuf> {
-    let output = Command::new("bash")
-        .arg(BUILD)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("running tests/gitops/build")?;
-    if !output.status.success() {
-        bail!("tests/gitops/build failed ({})", output.status);
-    }
-    let folder = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
+    let folder = built_by(BUILD).await?;
     Ok(folder.join("health"))
 }

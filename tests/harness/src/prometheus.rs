@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{process::Process, scratch::Scratch, wait::eventually};
+use crate::{process::Process, scratch::Scratch, tools::built_by, wait::eventually};
 
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../prometheus/build");
 
@@ -20,18 +20,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// The directory with `prometheus` and `promtool`, built where they are missing: minutes at first, milliseconds
 /// later.
 pub async fn tools() -> Result<PathBuf> {
-    let output = tokio::process::Command::new("bash")
-        .arg(BUILD)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("running tests/prometheus/build")?;
-    if !output.status.success() {
-        bail!("tests/prometheus/build failed ({})", output.status);
-    }
-    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+    built_by(BUILD).await
 }
 
 /// Runs `promtool` in a directory; what it printed, and whether it was content.

@@ -4,15 +4,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use reqwest::StatusCode;
 
-use crate::{process::Process, scratch::Scratch, wait::eventually};
+use crate::{process::Process, scratch::Scratch, tools::built_by, wait::eventually};
 
+const SETUP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scim-servers/setup");
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scim-servers");
 
 /// Starts scim2-server with one more extension of User, which it takes from the environment.
@@ -139,18 +140,7 @@ pub(crate) struct Installed {
 impl Installed {
     /// Installs what is missing: seconds at first, milliseconds later.
     pub async fn obtain() -> Result<Installed> {
-        let output = tokio::process::Command::new("bash")
-            .arg(source("setup"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .context("running tests/scim-servers/setup")?;
-        if !output.status.success() {
-            bail!("tests/scim-servers/setup failed ({})", output.status);
-        }
-        let root = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
+        let root = built_by(SETUP).await?;
         Ok(Installed { root })
     }
 

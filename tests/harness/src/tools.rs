@@ -21,6 +21,23 @@ use crate::{
 
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controlplane/build");
 
+/// The directory that a script of ours has filled, whose path is the one line of its output. What is there already
+/// takes milliseconds.
+pub(crate) async fn built_by(script: &str) -> Result<PathBuf> {
+    let output = Command::new("bash")
+        .arg(script)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("running {script}"))?;
+    if !output.status.success() {
+        bail!("{script} failed ({})", output.status);
+    }
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
+}
+
 /// The directory of built binaries, and the environment that clients run in.
 #[derive(Debug)]
 pub(crate) struct Tools {
@@ -31,18 +48,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// Builds what is missing: minutes at first, milliseconds later.
     pub async fn obtain(scratch: &Scratch) -> Result<Tools> {
-        let output = Command::new("bash")
-            .arg(BUILD)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .context("running tests/controlplane/build")?;
-        if !output.status.success() {
-            bail!("tests/controlplane/build failed ({})", output.status);
-        }
-        let built = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
+        let built = built_by(BUILD).await?;
         let environment = vec![
             ("KUBECACHEDIR", scratch.join("kube-cache")),
             ("HELM_CACHE_HOME", scratch.join("helm-cache")),
