@@ -264,3 +264,44 @@ fn last_written(meta: &ObjectMeta) -> Option<Timestamp> {
     let last = writers.filter_map(|entry| entry.time.as_ref()).max();
     last.or(meta.creation_timestamp.as_ref()).map(|time| time.0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_data_is_as_old_as_the_last_write_of_whoever_writes_it() {
+        let entry = |time: &str, fields: serde_json::Value| {
+            json!({"manager": time, "operation": "Update", "apiVersion": "v1", "time": time,
+                "fieldsType": "FieldsV1", "fieldsV1": fields})
+        };
+        let data = json!({"f:data": {"f:token": {}}});
+        let label = json!({"f:metadata": {"f:labels": {"f:a": {}}}});
+        let (made, old, new) = (
+            "2026-01-01T00:00:00Z",
+            "2026-02-01T00:00:00Z",
+            "2026-03-01T00:00:00Z",
+        );
+        for (fields, written, why) in [
+            (
+                vec![entry(old, data.clone()), entry(new, label.clone())],
+                old,
+                "another's label is no other token",
+            ),
+            (
+                vec![entry(new, data.clone()), entry(old, data)],
+                new,
+                "the last of two",
+            ),
+            (vec![entry(new, label)], made, "nobody says who wrote it"),
+            (vec![], made, "nothing is managed"),
+        ] {
+            let meta = json!({"creationTimestamp": made, "managedFields": fields});
+            let meta: ObjectMeta = serde_json::from_value(meta).unwrap();
+            assert_eq!(last_written(&meta), Some(written.parse().unwrap()), "{why}");
+        }
+    }
+}
