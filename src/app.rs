@@ -179,7 +179,13 @@ enum StartError {
 /// the lease by which it led: it has stopped, and wants to be started anew.
 pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let Command::Run(arguments) = arguments.command;
-    telemetry::start(arguments.log_format);
+    let telemetry = telemetry::start(arguments.log_format);
+    let came = operate(arguments).await;
+    telemetry.end().await;
+    came
+}
+
+async fn operate(arguments: RunArguments) -> Result<(), Box<dyn std::error::Error>> {
     let longest_request = Duration::from_secs(arguments.request_timeout_seconds);
     let candidacy = arguments.election.candidacy(longest_request)?;
     let named = arguments.watch_namespaces.into_iter();

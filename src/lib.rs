@@ -12,3 +12,4 @@ pub mod leadership;
 pub mod metrics;
 pub mod scim;
 pub mod telemetry;
+pub mod traces;

@@ -12,9 +12,11 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Metadata, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt, registry};
+
+use crate::traces::{self, Traces};
 
 /// What is logged where `RUST_LOG` says nothing. The spans of kube's controllers say nothing that our own lines
 /// do not, and would be entered some thousand times a second.
@@ -55,17 +57,49 @@ fn ceiling(target: &str) -> LevelFilter {
         .map_or(OTHERS, |(_, level)| level)
 }
 
-/// Begins to log to standard output, for the whole process, and to tell panics without what they quote.
-pub fn start(format: LogFormat) {
+/// What is told to others than the log, until it is ended.
+#[must_use]
+pub struct Telemetry(Option<Traces>);
+
+impl Telemetry {
+    /// Sends what is left to be told, for a few seconds at most.
+    pub async fn end(self) {
+        if let Some(traces) = self.0 {
+            // It blocks; a panic in it ends nothing that has not ended.
+            let _ = tokio::task::spawn_blocking(move || traces.end()).await;
+        }
+    }
+}
+
+/// Begins to log to standard output, for the whole process, and to tell panics without what they quote; and to
+/// trace, where that is asked for.
+pub fn start(format: LogFormat) -> Telemetry {
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL_LOGS));
-    let logs = registry().with(Capped(asked));
+    let (traces, refused) = match Traces::asked_for() {
+        Ok(traces) => (traces, false),
+        Err(_) => (None, true),
+    };
+    let told = registry().with(traces.as_ref().map(Traces::layer));
     match format {
-        LogFormat::Json => logs.with(fmt::layer().json()).init(),
-        LogFormat::Text => logs.with(fmt::layer().with_ansi(false)).init(),
+        LogFormat::Json => told
+            .with(fmt::layer().json().with_filter(Capped(asked)))
+            .init(),
+        LogFormat::Text => told
+            .with(fmt::layer().with_ansi(false).with_filter(Capped(asked)))
+            .init(),
     }
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(at = place(panic), "panicked: {}", words(panic));
     }));
+    if refused {
+        // People are of more worth than traces: the operator starts.
+        tracing::error!(
+            "no traces: OTEL_EXPORTER_OTLP_ENDPOINT, or another of these variables, cannot be used"
+        );
+    } else if traces.is_some() {
+        tracing::info!("tracing to an OTLP collector");
+    }
+    Telemetry(traces)
 }
 
 fn place(panic: &PanicHookInfo<'_>) -> String {
@@ -87,44 +121,44 @@ fn words<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
 struct Capped(EnvFilter);
 
 fn is_below(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= ceiling(metadata.target())
+    !traces::is_span(metadata) && *metadata.level() <= ceiling(metadata.target())
 }
 
-impl<S: Subscriber> Layer<S> for Capped {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+impl<S: Subscriber> Filter<S> for Capped {
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
         if is_below(metadata) {
-            Layer::<S>::register_callsite(&self.0, metadata)
+            Filter::<S>::callsite_enabled(&self.0, metadata)
         } else {
             Interest::never()
         }
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        is_below(metadata) && self.0.enabled(metadata, context)
+    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
+        is_below(metadata) && Filter::<S>::enabled(&self.0, metadata, context)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Layer::<S>::max_level_hint(&self.0)
+        Filter::<S>::max_level_hint(&self.0)
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.0.on_new_span(attributes, id, context);
+        Filter::<S>::on_new_span(&self.0, attributes, id, context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        Layer::<S>::on_record(&self.0, id, values, context);
+        Filter::<S>::on_record(&self.0, id, values, context);
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        Layer::<S>::on_enter(&self.0, id, context);
+        Filter::<S>::on_enter(&self.0, id, context);
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        Layer::<S>::on_exit(&self.0, id, context);
+        Filter::<S>::on_exit(&self.0, id, context);
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        self.0.on_close(id, context);
+        Filter::<S>::on_close(&self.0, id, context);
     }
 }
 
@@ -154,9 +188,11 @@ mod tests {
     fn written(asked: &str, lines: impl FnOnce()) -> String {
         let written = Written::default();
         let sink = written.clone();
-        let logs = registry()
-            .with(Capped(EnvFilter::new(asked)))
-            .with(fmt::layer().with_writer(move || sink.clone()));
+        let logs = registry().with(
+            fmt::layer()
+                .with_writer(move || sink.clone())
+                .with_filter(Capped(EnvFilter::new(asked))),
+        );
         tracing::subscriber::with_default(logs, lines);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

@@ -1,5 +1,5 @@
 //! The real operator lives through every trouble, asked to log all that there is to log, and neither the token nor
-//! a person shows anywhere: not in its log, an event, a status, an annotation, a lease or a figure, in no spelling.
+//! a person shows anywhere: not in its log, an event, a status, an annotation, a lease, a figure or a trace, in no spelling.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -9,7 +9,7 @@ use http::Method;
 use k8s_openapi::ByteString;
 use scim_operator_harness::proxy::{Canned, Matcher, fingerprint};
 use scim_operator_harness::wait::eventually;
-use scim_operator_harness::{RecordingProxy, wait};
+use scim_operator_harness::{Collector, RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::{Value, json};
 use support::{DEADLINE, NAMESPACE, Rig, person};
@@ -98,11 +98,17 @@ struct Life {
     rig: Rig,
     simulator: Simulator,
     proxy: RecordingProxy,
+    collector: Collector,
 }
 
 impl Life {
     async fn begin(level: &str, format: &str) -> Result<Life> {
-        let variables = [("RUST_LOG", level.into()), ("LOG_FORMAT", format.into())];
+        let collector = Collector::start().await?;
+        let variables = [
+            ("RUST_LOG", level.into()),
+            ("LOG_FORMAT", format.into()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
+        ];
         let rig = Rig::start_with(&variables).await?;
         let simulator = Simulator::start(SimConfig {
             tokens: vec![TOKEN.into()],
@@ -114,6 +120,7 @@ impl Life {
             rig,
             simulator,
             proxy,
+            collector,
         })
     }
 
@@ -235,6 +242,7 @@ impl Life {
             rig,
             simulator,
             proxy,
+            ..
         } = self;
         simulator.set_token(ROTATED);
         rig.sync("rotated").await?;
@@ -340,6 +348,12 @@ impl Life {
             seen.push((format!("status of {name}"), told.to_string()));
         }
         self.rig.operator.terminate(DEADLINE).await?;
+        let spans = self.collector.spans()?.len();
+        ensure!(spans > 100, "{spans} spans: they prove nothing");
+        for body in self.collector.bodies() {
+            // Texts stand in it as they are.
+            seen.push(("traces".into(), String::from_utf8_lossy(&body).into_owned()));
+        }
         seen.push(("log".into(), self.rig.operator.log()));
         Ok(seen)
     }

@@ -16,6 +16,8 @@ mod pods;
 mod policy;
 #[path = "chart/rights.rs"]
 mod rights;
+#[path = "chart/tracing.rs"]
+mod tracing;
 #[path = "chart/upgrade.rs"]
 mod upgrade;
 #[path = "chart/values.rs"]

@@ -40,7 +40,7 @@ const IMPURE: &[&str] = &[
 #[rustfmt::skip]
 const DOMAIN_MAY: &[&str] = &["api", "scim::path", "scim::patch", "scim::types", "scim::detail", "scim::error"];
 
-const LAYERS: [Layer; 12] = [
+const LAYERS: [Layer; 13] = [
     layer("api", &[], IMPURE),
     layer("scim", &[], CLUSTER),
     layer("domain", DOMAIN_MAY, IMPURE),
@@ -60,7 +60,8 @@ const LAYERS: [Layer; 12] = [
     ),
     layer("http", &["metrics"], &[]),
     layer("metrics", &[], &[]),
-    layer("telemetry", &[], &[]),
+    layer("traces", &[], &[]),
+    layer("telemetry", &["traces"], &[]),
     layer("cli", &["api", "domain", "scim"], &[]),
     layer(
         "app",

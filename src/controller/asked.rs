@@ -10,6 +10,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tower::{BoxError, Layer, Service};
+use tracing::{Instrument, Span};
+
+use crate::controller::spans;
 
 /// One series: few methods, and as many codes as there are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,17 +70,25 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let method = word(&request);
         let mut came = Came {
             asked: self.asked.clone(),
-            method: word(&request),
+            method,
             code: 0,
+        };
+        let span = match method {
+            // What has no end says nothing while it goes on.
+            "WATCH" => Span::none(),
+            _ => spans::asked(method, &request),
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await;
-            if let Ok(answer) = &answer {
-                came.answered(answer.status().as_u16());
+            let answer = answer.instrument(span.clone()).await;
+            let code = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+            if let Some(code) = code {
+                came.answered(code);
             }
+            spans::answered(&span, code);
             answer
         })
     }

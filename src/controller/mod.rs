@@ -43,6 +43,7 @@ pub mod run;
 pub mod scope;
 pub mod secrets;
 pub mod slots;
+pub mod spans;
 pub mod spread;
 pub mod status;
 pub mod swap;

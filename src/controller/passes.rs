@@ -12,11 +12,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use crate::api::{ScimConnection, ScimGroup};
 use crate::controller::context::Context;
 use crate::controller::kept::KeptUser;
-use crate::controller::{connection, group, user};
+use crate::controller::{connection, group, spans, user};
 
 /// A pass over a user, counted.
 ///
@@ -24,7 +25,9 @@ use crate::controller::{connection, group, user};
 /// As the pass itself.
 pub async fn user(user: Arc<KeptUser>, context: Arc<Context>) -> Result<Action, kube::Error> {
     let all = context.clone();
-    all.passes.users.count(user::reconcile(user, context)).await
+    let span = spans::pass("ScimUser", &*user);
+    let pass = user::reconcile(user, context);
+    all.passes.users.count(span, pass).await
 }
 
 /// A pass over a group, counted.
@@ -33,8 +36,9 @@ pub async fn user(user: Arc<KeptUser>, context: Arc<Context>) -> Result<Action, 
 /// As the pass itself.
 pub async fn group(group: Arc<ScimGroup>, context: Arc<Context>) -> Result<Action, kube::Error> {
     let all = context.clone();
+    let span = spans::pass("ScimGroup", &*group);
     let pass = group::reconcile(group, context);
-    all.passes.groups.count(pass).await
+    all.passes.groups.count(span, pass).await
 }
 
 /// A pass over a connection, counted.
@@ -46,8 +50,9 @@ pub async fn connection(
     context: Arc<Context>,
 ) -> Result<Action, kube::Error> {
     let all = context.clone();
+    let span = spans::pass("ScimConnection", &*connection);
     let pass = connection::reconcile(connection, context);
-    all.passes.connections.count(pass).await
+    all.passes.connections.count(span, pass).await
 }
 
 /// Upper bounds of how long a pass takes, in seconds. It waits for its turn at the backend meanwhile.
@@ -71,9 +76,16 @@ impl Default for Passes {
 
 impl Passes {
     /// Times a pass, and counts it where it failed. One that is dropped before its end is not counted.
-    pub async fn count<T, E>(&self, pass: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    pub async fn count<T, E>(
+        &self,
+        span: Span,
+        pass: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let begun = Instant::now();
-        let came = pass.await;
+        let came = pass.instrument(span.clone()).await;
+        if came.is_err() {
+            spans::failed(&span);
+        }
         self.took(begun.elapsed(), came.is_err());
         came
     }

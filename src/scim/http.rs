@@ -22,6 +22,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Method, Url, redirect, retry, tls};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::scim::address::GuardedResolver;
 use crate::scim::cause::transport_error;
@@ -31,6 +32,7 @@ use crate::scim::error::{Cause, ScimError};
 use crate::scim::fence::Fence;
 use crate::scim::limits::{Lane, Limiter, Permit, Why};
 use crate::scim::reply::{Body, Reply, retry_after};
+use crate::scim::spans;
 use crate::scim::tally::{Answer, Operation, Tally};
 use crate::scim::wire::Carried;
 
@@ -144,7 +146,8 @@ impl Transport {
 
     /// The right to send one request; cancel safe. [`ScimError::Closed`] once nothing is sent any more.
     pub async fn permit(&self, lane: Lane) -> Result<Permit, ScimError> {
-        self.limiter.acquire(lane).await.ok_or(ScimError::Closed)
+        let turn = self.limiter.acquire(lane).instrument(spans::turn(lane));
+        turn.await.ok_or(ScimError::Closed)
     }
 
     /// The same as [`Self::send`], by a permit that is there already.
@@ -183,8 +186,9 @@ impl Transport {
         if !self.fence.is_open() {
             return Err(ScimError::Closed);
         }
+        let span = spans::request(call.operation, &call.method, &call.url);
         let started = tokio::time::Instant::now();
-        let response = self.carrier.carry(request).await;
+        let response = self.carrier.carry(request).instrument(span.clone()).await;
         // No URL: ids and filters can be personal data.
         tracing::debug!(
             method = %call.method,
@@ -193,13 +197,15 @@ impl Transport {
             "SCIM request",
         );
         let reply = match response {
-            Ok(response) => read(response).await,
+            Ok(response) => read(response).instrument(span.clone()).await,
             Err(error) => Err(error),
         };
         let answer = reply.as_ref().map_or(Answer::None, |reply| {
             Answer::of(reply.status, reply.retry_after.is_some())
         });
         self.tally.count(call.operation, answer, started.elapsed());
+        let status = reply.as_ref().ok().map(|reply| reply.status);
+        spans::answered(&span, status, answer);
         let reply = reply?;
         match reply.status {
             429 => self

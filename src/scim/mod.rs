@@ -33,6 +33,7 @@ mod bounded;
 mod bulk;
 mod cause;
 mod path_value;
+mod spans;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod certs;
+pub mod collector;
 mod components;
 pub mod controlplane;
 pub mod crash_points;
@@ -23,6 +24,7 @@ pub mod tls;
 pub mod tools;
 pub mod wait;
 
+pub use collector::Collector;
 pub use controlplane::ControlPlane;
 pub use operator::Operator;
 pub use prometheus::Prometheus;
