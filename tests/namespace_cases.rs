@@ -372,3 +372,61 @@ async fn r11_a_watched_namespace_that_takes_our_rights_with_it_says_so_and_stops
         .await
         .map(drop)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_may_not_be_listed_is_named_by_a_figure_and_nothing_is_done_meanwhile()
+-> Result<()> {
+    let mut place = Place::watching(BOTH).await?;
+    place.connect().await?;
+    place.declare(NAMESPACE, "ada", json!({})).await?;
+    place.declare(TEAM, "bob", json!({})).await?;
+    place.settled(NAMESPACE, "ada").await?;
+    place.settled(TEAM, "bob").await?;
+    let unlisted = |figures: String| {
+        let lines = figures
+            .lines()
+            .filter(|l| l.starts_with("scim_operator_unlisted{"));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let figures = place.rig.operator.metrics().await?;
+    ensure!(unlisted(figures.clone()).is_empty(), "{figures}");
+
+    // Somebody takes the Role's binding away while no operator runs; the namespace stays.
+    place.rig.operator.terminate(DEADLINE).await?;
+    let bound = place
+        .kubectl("get rolebinding scim-operator -n team -o json")
+        .await?;
+    let mut bound: Value = serde_json::from_str(&bound)?;
+    place
+        .kubectl("delete rolebinding scim-operator -n team")
+        .await?;
+    place.rig.operator = Rig::operator(&place.rig.plane, &variables(BOTH)).await?;
+    let mark = place.simulator.requests().len();
+    place.declare(NAMESPACE, "eve", json!({})).await?;
+    let of_all = ["ScimConnection", "ScimGroup", "ScimUser"]
+        .map(|kind| format!(r#"scim_operator_unlisted{{kind="{kind}",namespace="team"}} 1.0"#));
+    wait::eventually("the figure to name it", DEADLINE, async || {
+        let found = unlisted(place.rig.operator.metrics().await?);
+        ensure!(of_all.iter().all(|one| found.contains(one)), "{found:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    ensure!(
+        place.simulator.requests().len() == mark,
+        "the backend was asked"
+    );
+    ensure!(place.accounts() == ["ada", "bob"], "{:?}", place.accounts());
+
+    // With the right back it goes on where it was.
+    bound["metadata"] = json!({"name": "scim-operator", "namespace": TEAM});
+    place.apply(&bound).await?;
+    place.settled(NAMESPACE, "eve").await?;
+    ensure!(place.accounts() == ["ada", "bob", "eve"]);
+    wait::eventually("the figure to end", DEADLINE, async || {
+        let found = unlisted(place.rig.operator.metrics().await?);
+        Ok(found.is_empty().then_some(()))
+    })
+    .await
+}

@@ -77,6 +77,7 @@ impl Collector for Figures {
         conditions(out, &seen)?;
         resources(out, &seen)?;
         unreadable(out, context)?;
+        unlisted(out, context)?;
         queues(out, context, &seen)?;
         budget(out, &seen)?;
         changes(out, &seen)?;
@@ -220,6 +221,16 @@ fn unreadable(out: &mut DescriptorEncoder<'_>, context: &Context) -> fmt::Result
     gauge(out, "unreadable", help, None, |one| {
         for (kind, count) in context.unreadable.counts() {
             one(&[("kind", &kind)], count as f64)?;
+        }
+        Ok(())
+    })
+}
+
+fn unlisted(out: &mut DescriptorEncoder<'_>, context: &Context) -> fmt::Result {
+    let help = "1 for each kind and namespace, empty for all, that is being listed; nothing of the kind is carried out before that was done once";
+    gauge(out, "unlisted", help, None, |one| {
+        for (kind, namespace) in context.options.watched.unlisted() {
+            one(&[("kind", &kind), ("namespace", &namespace)], 1.0)?;
         }
         Ok(())
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
@@ -17,9 +17,54 @@ use serde::de::DeserializeOwned;
 use crate::controller::merged::merged;
 use crate::controller::refusal::watch_told;
 
-/// Which namespaces are watched.
+/// Which namespaces are watched. Cheap to clone; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Watched(Option<Arc<BTreeSet<String>>>);
+pub struct Watched {
+    only: Option<Arc<BTreeSet<String>>>,
+    unlisted: Unlisted,
+}
+
+/// Kinds and namespaces, the latter empty for all of the cluster, whose list has begun and is not whole. Until a kind
+/// was listed everywhere once, nobody of it is worked on: whoever is not seen would be taken for gone.
+#[derive(Clone, Debug, Default)]
+struct Unlisted(Arc<Mutex<BTreeSet<(String, String)>>>);
+
+impl Unlisted {
+    fn heard<K: Resource<DynamicType = ()>>(&self, namespace: &str, event: &Event<K>) {
+        let is_begun = match event {
+            Event::Init => true,
+            Event::InitDone => false,
+            _ => return,
+        };
+        let place = (K::kind(&()).into_owned(), namespace.to_owned());
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_begun {
+            places.insert(place);
+        } else {
+            places.remove(&place);
+        }
+    }
+
+    /// The same events, heard.
+    fn follow<K, E>(
+        &self,
+        namespace: &str,
+        events: impl Stream<Item = E> + Send + 'static,
+        event: impl Fn(&E) -> Option<&Event<K>> + Send + 'static,
+    ) -> BoxStream<'static, E>
+    where
+        K: Resource<DynamicType = ()> + 'static,
+        E: Send + 'static,
+    {
+        let (all, namespace) = (self.clone(), namespace.to_owned());
+        let heard = move |item: &E| {
+            if let Some(event) = event(item) {
+                all.heard(&namespace, event);
+            }
+        };
+        events.inspect(heard).boxed()
+    }
+}
 
 /// What the watch of a kind shows, and errors.
 pub type Sightings<K> = BoxStream<'static, watcher::Result<Event<K>>>;
@@ -28,24 +73,34 @@ impl Watched {
     /// These alone; all of the cluster where there are none.
     pub fn these(namespaces: impl IntoIterator<Item = String>) -> Self {
         let namespaces: BTreeSet<String> = namespaces.into_iter().collect();
-        Self((!namespaces.is_empty()).then(|| Arc::new(namespaces)))
+        Self {
+            only: (!namespaces.is_empty()).then(|| Arc::new(namespaces)),
+            unlisted: Unlisted::default(),
+        }
     }
 
     /// Whether what is in a namespace is seen.
     pub fn has(&self, namespace: &str) -> bool {
-        let only = self.0.as_ref();
+        let only = self.only.as_ref();
         only.is_none_or(|namespaces| namespaces.contains(namespace))
     }
 
     /// Whether that is all of the cluster.
     pub fn is_all(&self) -> bool {
-        self.0.is_none()
+        self.only.is_none()
     }
 
     /// The namespaces; none where all of the cluster are watched.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let names = self.0.iter().flat_map(|namespaces| namespaces.iter());
+        let names = self.only.iter().flat_map(|namespaces| namespaces.iter());
         names.map(String::as_str)
+    }
+
+    /// Kinds, and namespaces or nothing for all of them, whose list has begun and is not whole.
+    pub fn unlisted(&self) -> Vec<(String, String)> {
+        let places = &self.unlisted.0;
+        let places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.iter().cloned().collect()
     }
 
     /// Watches the objects of a kind. Where namespaces were named no error comes out: each is retried by itself.
@@ -58,14 +113,16 @@ impl Watched {
             + Send
             + 'static,
     {
-        let client = client.clone();
-        let Some(namespaces) = self.0.clone() else {
-            return watcher(Api::all(client), how).boxed();
+        let (client, unlisted) = (client.clone(), self.unlisted.clone());
+        let Some(namespaces) = self.only.clone() else {
+            let watch = watcher(Api::all(client), how);
+            return unlisted.follow("", watch, |event| event.as_ref().ok());
         };
         let begin = move || {
             let of_one = |namespace: &String| {
                 let api: Api<K> = Api::namespaced(client.clone(), namespace);
-                part(watcher(api, how.clone()), &client, namespace).boxed()
+                let watch = part(watcher(api, how.clone()), &client, namespace);
+                unlisted.follow(namespace, watch, |event| Some(event))
             };
             namespaces.iter().map(of_one).collect()
         };
@@ -76,14 +133,16 @@ impl Watched {
     pub fn watch_namespaces(&self, client: &Client) -> Sightings<Namespace> {
         let api: Api<Namespace> = Api::all(client.clone());
         let how = watcher::Config::default();
-        let Some(namespaces) = self.0.clone() else {
-            return watcher(api, how).boxed();
+        let unlisted = self.unlisted.clone();
+        let Some(namespaces) = self.only.clone() else {
+            return unlisted.follow("", watcher(api, how), |event| event.as_ref().ok());
         };
         let client = client.clone();
         let begin = move || {
             let of_one = |namespace: &String| {
                 let how = how.clone().fields(&format!("metadata.name={namespace}"));
-                part(watcher(api.clone(), how), &client, namespace).boxed()
+                let watch = part(watcher(api.clone(), how), &client, namespace);
+                unlisted.follow(namespace, watch, |event| Some(event))
             };
             namespaces.iter().map(of_one).collect()
         };
