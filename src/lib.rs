@@ -4,6 +4,8 @@
 
 pub mod api;
 pub mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod controller;
 pub mod directory;
 pub mod domain;

@@ -62,7 +62,11 @@ const LAYERS: [Layer; 13] = [
     layer("metrics", &[], &[]),
     layer("traces", &[], &[]),
     layer("telemetry", &["traces"], &[]),
-    layer("cli", &["api", "domain", "scim"], &[]),
+    layer(
+        "cli",
+        &["api", "controller", "directory", "domain", "scim"],
+        &[],
+    ),
     layer(
         "app",
         &["controller", "http", "leadership", "metrics", "telemetry"],
