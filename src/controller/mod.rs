@@ -8,6 +8,7 @@ pub mod asked;
 pub mod connection;
 pub mod connection_end;
 pub mod connection_status;
+pub mod consider;
 pub mod context;
 pub mod counts;
 pub mod election;

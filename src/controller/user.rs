@@ -1,6 +1,5 @@
 //! The reconciler of ScimUser: one pass through validate → observe → plan → act → report.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +7,14 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 
 use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::connection::{AdoptionMatch, Mode, ScimConnectionSpec};
+use crate::api::connection::{Mode, ScimConnectionSpec};
 use crate::api::{ScimUser, ScimUserStatus};
 use crate::controller::act::{self, Applied};
+use crate::controller::consider::{self, Considered, Judged, Stopped, Term};
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::kept::KeptUser;
 use crate::controller::live::{Connection, Phase, Ready, State};
-use crate::controller::observe;
 use crate::controller::outcome;
 use crate::controller::report::{self, Report};
 use crate::controller::roster::{Held, Post};
@@ -23,13 +22,10 @@ use crate::controller::{
     connection, connection_end, farewell, finalizer, guard, refusal, scope, slots,
 };
 use crate::domain::conditions::{Outlook, Verdict};
-use crate::domain::diff::Knowledge;
 use crate::domain::guard::{Answer, Deprovisioning, Scope};
-use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
 use crate::domain::names;
-use crate::domain::plan::{Plan, plan};
+use crate::domain::plan::Plan;
 use crate::domain::record::Record;
-use crate::domain::validate::{Subject, Valid, sentence, valid_until, validate};
 use crate::scim::Lane;
 
 /// What one pass works on.
@@ -150,35 +146,15 @@ async fn work(
     connection_spec: &ScimConnectionSpec,
 ) -> Result<Action, kube::Error> {
     let spec = &pass.user.spec;
-    let now = jiff::Timestamp::now();
-    // A time that does not parse is a violation, found below.
-    let until = valid_until(spec).and_then(Result::ok);
-    let expires_in = until.map(|until| until.duration_since(now));
-    let expired = expires_in.is_some_and(|left| !left.is_positive());
-    let manager = observe::manager(pass, connection);
-    let subject = Subject {
-        owner_id: &ready.owner_id,
-        namespace: &pass.key.namespace,
-        name: &pass.key.name,
-        manager_id: manager.as_ref().and_then(|m| m.id.as_deref()),
-        expired,
-    };
-    let valid = match validate(spec, &ready.profile, subject) {
-        Ok(valid) => valid,
-        Err(violations) => {
-            let unsupported = violations.iter().all(|v| v.unsupported);
-            let reason = if unsupported {
-                Reason::UnsupportedAttribute
-            } else {
-                Reason::SpecInvalid
-            };
-            let archive = !spec.active || expired;
-            let archived = if archive && ready.spec.mode == Mode::Enforce {
+    let Term { expires_in, .. } = Term::of(spec);
+    let judged = match consider::judge(pass, connection, ready, connection_spec) {
+        Ok(judged) => judged,
+        Err(Stopped { valid, archives }) => {
+            let archived = if archives && ready.spec.mode == Mode::Enforce {
                 farewell::archive_now(pass, connection, ready).await
             } else {
                 Ok(())
             };
-            let valid = Verdict::no(C::Valid, reason, sentence(&violations));
             let action = pass.stop(Some(connection), valid).await?;
             return match archived {
                 Ok(()) => Ok(wake_at_expiry(action, expires_in)),
@@ -192,38 +168,18 @@ async fn work(
             };
         }
     };
-    let allowed = |namespace: &str| {
-        let allowed = &connection_spec.allowed_namespaces;
-        pass.context
-            .allows(allowed, &connection.key.namespace, namespace)
-    };
-    if let Some(older) = pass
-        .context
-        .index(|index| index.older_claim(&pass.key, allowed))
-    {
-        let message = format!(
-            "spec.userName: ScimUser {older} is older and claims the same userName at this connection"
-        );
-        return pass
-            .stop(
-                Some(connection),
-                Verdict::no(C::Valid, Reason::DuplicateUserName, message),
-            )
-            .await;
-    }
     if ready.spec.mode == Mode::Enforce
         && finalizer::begin(pass.context, &pass.held, pass.user).await? == finalizer::Ensured::Raced
     {
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
-    let manager_pending = manager.as_ref().is_some_and(|manager| manager.id.is_none());
     if ready.spec.mode == Mode::DryRun {
         finalizer::free(pass.context, &pass.held, pass.user).await?;
     }
-    let mut applied = step(pass, connection, ready, &valid, manager_pending).await?;
+    let mut applied = step(pass, connection, ready, &judged).await?;
     if let Applied::LookAgain = applied {
         // The backend said that the name is taken, and the account is in the directory now.
-        applied = step(pass, connection, ready, &valid, manager_pending).await?;
+        applied = step(pass, connection, ready, &judged).await?;
     }
     if let Applied::Failed(error) = &applied
         && outcome::is_the_connections(error)
@@ -232,11 +188,10 @@ async fn work(
         // Sent away, or answered to a token or an endpoint of before: what is in force now decides.
         return Ok(Action::requeue(Duration::from_millis(50)));
     }
-    let pending_manager = manager.filter(|m| m.id.is_none()).map(|m| m.key);
     let end = outcome::End {
-        valid: &valid,
-        expired,
-        pending_manager,
+        valid: &judged.valid,
+        expired: judged.expired,
+        pending_manager: judged.pending_manager,
         profile_hash: &ready.profile_hash,
     };
     let action = outcome::applied(pass, connection, end, applied).await?;
@@ -267,46 +222,17 @@ async fn step(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,
-    valid: &Valid,
-    manager_pending: bool,
+    judged: &Judged,
 ) -> Result<Applied, kube::Error> {
-    let spec = &pass.user.spec;
-    let candidates = match observe::candidates(pass, connection, ready, &valid.desired).await {
-        Ok(Some(candidates)) => candidates,
-        Ok(None) => {
+    let valid = &judged.valid;
+    let (plan, adopted) = match consider::consider(pass, connection, ready, judged).await {
+        Considered::Planned { plan, adopted } => (plan, adopted),
+        Considered::CannotTell(why) => {
             pass.context.wake_connection(&connection.key);
-            return Ok(Applied::Waiting(
-                "a create may have been applied; the next listing of the backend tells",
-            ));
+            return Ok(Applied::Waiting(why));
         }
-        Err(error) => return Ok(Applied::Failed(error)),
+        Considered::Failed(error) => return Ok(Applied::Failed(error)),
     };
-    let adoption = &ready.spec.adoption.r#match;
-    let policy = AdoptionPolicy {
-        external_id: adoption.contains(&AdoptionMatch::ExternalId),
-        name: adoption.contains(&AdoptionMatch::UserName),
-        by_id: pass.adopts().is_some(),
-        explicit_external_id: spec.external_id.is_some(),
-    };
-    let recorded = pass.recorded().is_some();
-    let identity = identify(&Wanted::from(&valid.desired), candidates, policy);
-    let mut managed: BTreeSet<String> = pass.before.managed_attributes.iter().cloned().collect();
-    if manager_pending {
-        // Named and not known at the moment: the one that is written stays until then.
-        managed.remove("manager");
-    }
-    let spec_changed = pass.before.synced_generation != pass.user.metadata.generation
-        || pass.before.profile_hash.as_ref() != Some(&ready.profile_hash)
-        || !recorded;
-    let echoed = connection.directory().echoed().clone();
-    let knowledge = Knowledge {
-        managed: &managed,
-        echoed: &echoed,
-        spec_changed,
-        respelled: &pass.before.respelled,
-    };
-    let adopted = matches!(identity, Identity::Adopted(_)) && !recorded;
-    let plan = plan(&valid.desired, identity, &ready.profile, knowledge);
     if ready.spec.mode == Mode::DryRun && !matches!(plan, Plan::Noop(_) | Plan::Blocked(_)) {
         return Ok(Applied::Shown {
             plan: plan.status(&valid.desired),
