@@ -179,7 +179,7 @@ enum StartError {
 /// the lease by which it led: it has stopped, and wants to be started anew.
 pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let Command::Run(arguments) = arguments.command;
-    let telemetry = telemetry::start(arguments.log_format);
+    let telemetry = telemetry::start(arguments.log_format, arguments.use_system_proxy);
     let came = operate(arguments).await;
     telemetry.end().await;
     came

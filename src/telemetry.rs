@@ -73,9 +73,9 @@ impl Telemetry {
 
 /// Begins to log to standard output, for the whole process, and to tell panics without what they quote; and to
 /// trace, where that is asked for.
-pub fn start(format: LogFormat) -> Telemetry {
+pub fn start(format: LogFormat, by_proxy: bool) -> Telemetry {
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL_LOGS));
-    let (traces, refused) = match Traces::asked_for() {
+    let (traces, refused) = match Traces::asked_for(by_proxy) {
         Ok(traces) => (traces, false),
         Err(_) => (None, true),
     };

@@ -2,7 +2,8 @@
 //! name (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`); the SDK reads the others,
 //! `OTEL_TRACES_SAMPLER` and `OTEL_RESOURCE_ATTRIBUTES` among them, as OpenTelemetry's specification has them.
 //!
-//! Only the spans of `scim/spans.rs` and `controller/spans.rs` are told, which hold neither token nor person.
+//! Sent as protobuf, without compression, by a client that follows no redirect, so that a credential for the collector
+//! (`OTEL_EXPORTER_OTLP_HEADERS`) stays with it. Only the spans of `scim/spans.rs` and `controller/spans.rs` are told, which hold neither token nor person.
 //! Of log lines nothing goes along. A collector that is slow or away holds nothing up: what does not fit into the
 //! queue is dropped, and that it is not taken is logged once.
 
@@ -14,7 +15,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::{
     ExporterBuildError, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    SpanExporter as Otlp,
+    SpanExporter as Otlp, WithHttpConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -26,6 +27,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// The name that a collector shows, unless `OTEL_SERVICE_NAME` says another.
 const SERVICE: &str = "scim-operator";
+
+/// The longest that a collector may take for what it is sent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest that the last spans may take on the way, when the process ends.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -42,11 +46,12 @@ pub fn is_span(metadata: &Metadata<'_>) -> bool {
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Where an endpoint is named, and `OTEL_SDK_DISABLED` does not say `true`.
+    /// Where an endpoint is named, and `OTEL_SDK_DISABLED` does not say `true`; through the proxy that the environment
+    /// names, or past it.
     ///
     /// # Errors
     /// Where what the variables say is no endpoint.
-    pub fn asked_for() -> Result<Option<Self>, ExporterBuildError> {
+    pub fn asked_for(by_proxy: bool) -> Result<Option<Self>, TracesError> {
         let said = |name: &str| env::var(name).is_ok_and(|value| !value.trim().is_empty());
         let disabled =
             env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
@@ -54,7 +59,10 @@ impl Traces {
         if disabled || !named {
             return Ok(None);
         }
-        Ok(Some(Self::to(Otlp::builder().with_http().build()?)))
+        let exporter = Otlp::builder()
+            .with_http()
+            .with_http_client(client(by_proxy)?);
+        Ok(Some(Self::to(exporter.build()?)))
     }
 
     fn to(exporter: impl SpanExporter + 'static) -> Self {
@@ -85,6 +93,32 @@ impl Traces {
         // What is not taken has been told by then.
         let _ = self.0.shutdown_with_timeout(FAREWELL);
     }
+}
+
+/// Why there are no traces, though they are asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum TracesError {
+    /// A variable says what cannot be used.
+    #[error("the exporter cannot be built")]
+    Exporter(#[from] ExporterBuildError),
+    /// TLS or a thread is not to be had.
+    #[error("the client cannot be built")]
+    Client,
+}
+
+/// The client of the exporter's own thread. Built on another one: it brings a runtime of its own, which may not be
+/// made within ours.
+fn client(by_proxy: bool) -> Result<reqwest::blocking::Client, TracesError> {
+    let build = move || {
+        let client = reqwest::blocking::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE);
+        if by_proxy { client } else { client.no_proxy() }.build()
+    };
+    let built = std::thread::spawn(build).join();
+    built
+        .map_err(|_| TracesError::Client)?
+        .map_err(|_| TracesError::Client)
 }
 
 /// What the variables say of this process, with our name where they say none.

@@ -17,6 +17,8 @@ use support::{DEADLINE, NAMESPACE, Rig, person};
 const TOKEN: &str = "canary+7f3a/first~token=";
 const ROTATED: &str = "canary+91c2/second~token=";
 const WRONG: &str = "canary+03d8/wrong~token=";
+/// What the collector of traces asks for.
+const COLLECTORS: &str = "canary5b2e.collectors.token";
 /// Parts of what is said of people here, in lower case, that are said of nothing else.
 const PEOPLE: [&str; 6] = [
     "zenobia",
@@ -108,6 +110,10 @@ impl Life {
             ("RUST_LOG", level.into()),
             ("LOG_FORMAT", format.into()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint()),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                format!("authorization=Bearer {COLLECTORS}"),
+            ),
         ];
         let rig = Rig::start_with(&variables).await?;
         let simulator = Simulator::start(SimConfig {
@@ -399,7 +405,7 @@ async fn neither_a_token_nor_a_person_shows_anywhere_at_any_level() -> Result<()
             "the log lacks {line}: it proves nothing"
         );
     }
-    let tokens: Vec<String> = [TOKEN, ROTATED, WRONG].map(spellings).concat();
+    let tokens: Vec<String> = [TOKEN, ROTATED, WRONG, COLLECTORS].map(spellings).concat();
     for (place, text) in &seen {
         let lower = text.to_lowercase();
         let person = PEOPLE.iter().find(|part| lower.contains(*part));

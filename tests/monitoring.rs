@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use scim_operator_harness::ControlPlane;
-use scim_operator_harness::prometheus::promtool;
+use scim_operator_harness::prometheus::{TARGET_LABELS, promtool};
 use scim_operator_harness::scratch::Scratch;
 use serde_json::Value;
 
@@ -95,6 +95,17 @@ fn rules_dashboard_and_docs_speak_of_the_same_figures() {
             .map(|alert| alert.strip_prefix("Scim").unwrap().to_owned())
             .collect()
     });
+    let taken = TARGET_LABELS.iter().chain(&["job", "instance"]);
+    for label in taken {
+        let row = docs.lines().find(|line| {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            line.starts_with("| `scim_operator_")
+                && cells
+                    .get(2)
+                    .is_some_and(|c| c.contains(&format!("`{label}`")))
+        });
+        assert!(row.is_none(), "{label} is the target's: {row:?}");
+    }
     let figures = rows("| `scim_operator_");
     let dashboard = std::fs::read_to_string("charts/scim-operator/files/dashboard.json").unwrap();
     let rules = std::fs::read_to_string(RULES).unwrap();

@@ -405,8 +405,9 @@ async fn a_namespace_that_may_not_be_listed_is_named_by_a_figure_and_nothing_is_
     place.rig.operator = Rig::operator(&place.rig.plane, &variables(BOTH)).await?;
     let mark = place.simulator.requests().len();
     place.declare(NAMESPACE, "eve", json!({})).await?;
-    let of_all = ["ScimConnection", "ScimGroup", "ScimUser"]
-        .map(|kind| format!(r#"scim_operator_unlisted{{kind="{kind}",namespace="team"}} 1.0"#));
+    let of_all = ["ScimConnection", "ScimGroup", "ScimUser"].map(|kind| {
+        format!(r#"scim_operator_unlisted{{kind="{kind}",watched_namespace="team"}} 1.0"#)
+    });
     wait::eventually("the figure to name it", DEADLINE, async || {
         let found = unlisted(place.rig.operator.metrics().await?);
         ensure!(of_all.iter().all(|one| found.contains(one)), "{found:?}");

@@ -176,7 +176,8 @@ fn specs_name_no_file_and_are_no_template() {
         let reads = readers.iter().any(|reader| text.contains(reader));
         let tests = name.contains("/tests") || name.contains("/bin/");
         assert!(
-            !reads || tests || name == "src/app.rs",
+            // What a person names on a command line is read as that person; no spec reaches it.
+            !reads || tests || name == "src/app.rs" || name.starts_with("src/cli/"),
             "{name} reads files"
         );
     }

@@ -112,10 +112,21 @@ async fn a_pass_is_told_with_what_it_asked_of_whom() -> Result<()> {
     let refused = |span: &Span| of(span, "scim.answer") == "failed" && failed(span);
     a_pass(&collector, "bob", &[&refused]).await?;
 
-    // Nobody outside of a pass is told, and of those within no more than is listed in docs/metrics.md.
+    // Nothing outside of a pass is told, and of what is within no more than docs/metrics.md lists.
+    let docs = std::fs::read_to_string("docs/metrics.md")?;
     for (service, span) in collector.spans()? {
         ensure!(service == "scim-operator", "{service}");
         ensure!(span.events.is_empty(), "a log line went along: {span:?}");
+        let is_pass = of(&span, "k8s.resource.kind") == span.name;
+        ensure!(span.parent_span_id.is_empty() == is_pass, "{span:?}");
+        ensure!(docs.contains(&format!("`{}`", span.name)), "{}", span.name);
+        for attribute in &span.attributes {
+            let key = &attribute.key;
+            ensure!(
+                docs.contains(&format!("`{key}`")),
+                "{key} is not in the docs"
+            );
+        }
     }
     let log = scene.rig.operator.log();
     ensure!(!log.contains("scim turn"), "a span is in the log: {log}");
@@ -169,5 +180,19 @@ async fn what_is_no_endpoint_costs_the_traces_alone() -> Result<()> {
     ensure!(line.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{line}");
     scene.rig.declare("ada", person("ada@example.com")).await?;
     scene.rig.settled("ada").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_holds_up_neither_a_pass_nor_the_end() -> Result<()> {
+    let collector = Collector::start().await?;
+    collector.hang();
+    let mut scene = traced(&collector).await?;
+    scene.rig.declare("ada", person("ada@example.com")).await?;
+    scene.rig.settled("ada").await?;
+    let begun = std::time::Instant::now();
+    scene.rig.operator.terminate(DEADLINE).await?;
+    // Three seconds are given to it; its own patience of ten would be too long.
+    ensure!(begun.elapsed().as_secs() < 9, "{:?}", begun.elapsed());
     Ok(())
 }

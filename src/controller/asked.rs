@@ -77,8 +77,8 @@ where
             code: 0,
         };
         let span = match method {
-            // What has no end says nothing while it goes on.
-            "WATCH" => Span::none(),
+            // What has no end says nothing while it goes on; and what is asked outside of a pass is nobody's trace.
+            _ if method == "WATCH" || Span::current().is_none() => Span::none(),
             _ => spans::asked(method, &request),
         };
         let answer = self.inner.call(request);

@@ -227,10 +227,10 @@ fn unreadable(out: &mut DescriptorEncoder<'_>, context: &Context) -> fmt::Result
 }
 
 fn unlisted(out: &mut DescriptorEncoder<'_>, context: &Context) -> fmt::Result {
-    let help = "1 for each kind and namespace, empty for all, that is being listed; nothing of the kind is carried out before that was done once";
+    let help = "1 for each kind and namespace, empty for all, that could not be listed yet; nothing of the kind is carried out before";
     gauge(out, "unlisted", help, None, |one| {
         for (kind, namespace) in context.options.watched.unlisted() {
-            one(&[("kind", &kind), ("namespace", &namespace)], 1.0)?;
+            one(&[("kind", &kind), ("watched_namespace", &namespace)], 1.0)?;
         }
         Ok(())
     })

@@ -24,28 +24,14 @@ pub struct Watched {
     unlisted: Unlisted,
 }
 
-/// Kinds and namespaces, the latter empty for all of the cluster, whose list has begun and is not whole. Until a kind
-/// was listed everywhere once, nobody of it is worked on: whoever is not seen would be taken for gone.
+/// Kinds and namespaces, the latter empty for all of the cluster, that were never listed since their watch began. Until
+/// a kind was listed everywhere once, nobody of it is worked on: whoever is not seen would be taken for gone.
 #[derive(Clone, Debug, Default)]
 struct Unlisted(Arc<Mutex<BTreeSet<(String, String)>>>);
 
 impl Unlisted {
-    fn heard<K: Resource<DynamicType = ()>>(&self, namespace: &str, event: &Event<K>) {
-        let is_begun = match event {
-            Event::Init => true,
-            Event::InitDone => false,
-            _ => return,
-        };
-        let place = (K::kind(&()).into_owned(), namespace.to_owned());
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_begun {
-            places.insert(place);
-        } else {
-            places.remove(&place);
-        }
-    }
-
-    /// The same events, heard.
+    /// The same events; the place stands here from the first until its list is whole, or counts as empty. What is
+    /// listed again later is known meanwhile.
     fn follow<K, E>(
         &self,
         namespace: &str,
@@ -56,10 +42,19 @@ impl Unlisted {
         K: Resource<DynamicType = ()> + 'static,
         E: Send + 'static,
     {
-        let (all, namespace) = (self.clone(), namespace.to_owned());
+        let (all, mut is_known) = (self.0.clone(), false);
+        let place = (K::kind(&()).into_owned(), namespace.to_owned());
         let heard = move |item: &E| {
-            if let Some(event) = event(item) {
-                all.heard(&namespace, event);
+            let places = || all.lock().unwrap_or_else(PoisonError::into_inner);
+            match event(item) {
+                Some(Event::Init) if !is_known => {
+                    places().insert(place.clone());
+                }
+                Some(Event::InitDone) => {
+                    is_known = true;
+                    places().remove(&place);
+                }
+                _ => {}
             }
         };
         events.inspect(heard).boxed()
@@ -96,7 +91,7 @@ impl Watched {
         names.map(String::as_str)
     }
 
-    /// Kinds, and namespaces or nothing for all of them, whose list has begun and is not whole.
+    /// Kinds, and namespaces or nothing for all of them, that were never listed since their watch began.
     pub fn unlisted(&self) -> Vec<(String, String)> {
         let places = &self.unlisted.0;
         let places = places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,6 +225,35 @@ mod tests {
         let watched = Watched::these(["a".to_owned()]);
         assert!(watched.has("a") && !watched.has("b"));
         assert_eq!(watched.names().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_unlisted_until_its_list_is_whole_or_counts_as_empty_and_not_again() {
+        let user = |namespace: &str| {
+            format!("/apis/scim-operator.io/v1alpha1/namespaces/{namespace}/scimusers")
+        };
+        // `a` is listed; `b` is gone with our right to it; `c` is there, and may not be read.
+        let client = answering(&[
+            (&user("a"), list(&["ada"])),
+            (&user("b"), status(403)),
+            (&user("c"), status(403)),
+            ("/api/v1/namespaces/b", status(404)),
+            (
+                "/api/v1/namespaces/c",
+                (200, json!({"metadata": {"name": "c"}})),
+            ),
+        ]);
+        for (named, unlisted) in [(vec!["a", "b"], vec![]), (vec!["a", "b", "c"], vec!["c"])] {
+            let watched = Watched::these(named.into_iter().map(str::to_owned));
+            let mut events = watched.watch::<ScimUser>(&client, watcher::Config::default());
+            // Long enough for whoever is gone to be asked for many times.
+            let hour = std::time::Duration::from_secs(3600);
+            let follow = async { while events.next().await.is_some() {} };
+            assert!(tokio::time::timeout(hour, follow).await.is_err());
+            let found = watched.unlisted().into_iter();
+            let found: Vec<_> = found.map(|(_, namespace)| namespace).collect();
+            assert_eq!(found, unlisted);
+        }
     }
 
     fn status(code: u16) -> (u16, Value) {

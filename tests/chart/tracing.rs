@@ -79,3 +79,31 @@ async fn what_is_no_endpoint_and_no_part_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_extra_env_names_is_there_once_and_as_it_says() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let own = json!([
+        {"name": "RUST_LOG", "value": "warn"},
+        {"name": "POD_NAME", "value": "mine"},
+        {"name": "OTEL_TRACES_SAMPLER", "value": "always_on"},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=identity,k8s.pod.name=$(POD_NAME)"},
+    ]);
+    let extra = format!("extraEnv={own}");
+    let objects = template(plane, &["--set", ENDPOINT, "--set-json", &extra]).await?;
+    let env = &of(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+    let all = env.as_array().cloned().unwrap_or_default();
+    let mut names: Vec<&str> = all.iter().filter_map(|v| v["name"].as_str()).collect();
+    let there = names.len();
+    names.sort_unstable();
+    names.dedup();
+    ensure!(names.len() == there, "a name is there twice: {env}");
+    for one in own.as_array().into_iter().flatten() {
+        ensure!(all.contains(one), "{one} is not there: {env}");
+    }
+    ensure!(
+        all.iter()
+            .any(|v| v["name"] == "POD_NAMESPACE" && !v["valueFrom"].is_null())
+    );
+    Ok(())
+}

@@ -84,3 +84,28 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.watchNamespaces (not (has .Release.Namespace .Values.watchNamespaces)) }}{{ $here = list }}{{ end }}
 {{- toYaml (.Values.secretAccess | default $here) }}
 {{- end }}
+
+{{- /* The container's variables. What extraEnv names is as it says there: the API server refuses a name twice. What a
+       value refers to comes before it. */ -}}
+{{- define "scim-operator.env" -}}
+{{- $field := list (list "POD_NAME" "metadata.name") (list "POD_NAMESPACE" "metadata.namespace") }}
+{{- $plain := list (list "RUST_LOG" .Values.logLevel) }}
+{{- if .Values.tracing.endpoint }}
+{{- $whose := "k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),service.instance.id=$(POD_NAME)" }}
+{{- $plain = concat $plain (list
+      (list "OTEL_EXPORTER_OTLP_ENDPOINT" .Values.tracing.endpoint)
+      (list "OTEL_TRACES_SAMPLER" "parentbased_traceidratio")
+      (list "OTEL_TRACES_SAMPLER_ARG" (toString .Values.tracing.sampleRatio))
+      (list "OTEL_RESOURCE_ATTRIBUTES" $whose)) }}
+{{- end }}
+{{- $said := dict }}
+{{- range .Values.extraEnv }}{{ $_ := set $said .name true }}{{ end }}
+{{- $all := list }}
+{{- range $field }}{{ if not (hasKey $said (first .)) }}
+{{- $all = append $all (dict "name" (first .) "valueFrom" (dict "fieldRef" (dict "fieldPath" (last .)))) }}
+{{- end }}{{ end }}
+{{- range $plain }}{{ if not (hasKey $said (first .)) }}
+{{- $all = append $all (dict "name" (first .) "value" (last .)) }}
+{{- end }}{{ end }}
+{{- toYaml (concat $all .Values.extraEnv) }}
+{{- end }}

@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 #[derive(Debug, Default)]
 struct Taken {
     down: AtomicBool,
+    hangs: AtomicBool,
     bodies: Mutex<Vec<Bytes>>,
 }
 
@@ -39,6 +40,9 @@ impl Collector {
         let take = move |body: Bytes| {
             let kept = kept.clone();
             async move {
+                if kept.hangs.load(Ordering::Relaxed) {
+                    std::future::pending::<()>().await;
+                }
                 if kept.down.load(Ordering::Relaxed) {
                     return StatusCode::FORBIDDEN;
                 }
@@ -70,6 +74,11 @@ impl Collector {
     /// From now on it refuses what it is sent, or takes it again.
     pub fn set_down(&self, down: bool) {
         self.taken.down.store(down, Ordering::Relaxed);
+    }
+
+    /// From now on it answers nobody.
+    pub fn hang(&self) {
+        self.taken.hangs.store(true, Ordering::Relaxed);
     }
 
     /// The bodies of all requests that it took.
