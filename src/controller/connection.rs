@@ -26,7 +26,6 @@ use crate::controller::refusal;
 use crate::controller::status::Wrote;
 use crate::controller::trouble::{LONGEST_WAIT, Trouble, circuit_open, pause, trouble};
 use crate::domain::conditions::Verdict;
-use crate::domain::names;
 use crate::domain::profile::Profile;
 use crate::scim::limits::Limits;
 use crate::scim::{Client, ClientConfig, ConfigError, ListQuery, ResourceKind};
@@ -414,25 +413,8 @@ async fn bring_up(
         Feature::Disabled => None,
     };
     client.use_bulk(bulk, &connection.key.to_string());
-    let base = Base {
-        profile,
-        spec: spec.clone(),
-        owner_id: names::owner_id(
-            spec.owner_id.as_deref(),
-            &connection.key.namespace,
-            &connection.key.name,
-        ),
-        backend: connection.backend(),
-        profile_hash: names::profile_hash(
-            &serde_json::json!([spec.profile, spec.attribute_mapping]).to_string(),
-        ),
-        patch: match spec.dialect.patch {
-            Feature::Auto => capabilities.patch,
-            Feature::Enabled => true,
-            Feature::Disabled => false,
-        },
-        etag: capabilities.etag,
-    };
+    let backend = connection.backend();
+    let base = Base::of(&connection.key, spec, profile, &capabilities, backend);
     let ready = Ready {
         client,
         base: Arc::new(base),

@@ -37,25 +37,34 @@ pub async fn exit(
     if pass.user.metadata.deletion_timestamp.is_none() {
         return Ok(None);
     }
-    let word = if !finalizer::is_bound(pass.user) {
+    if !finalizer::is_bound(pass.user) {
         return Ok(Some(Action::await_change()));
-    } else if !finalizer::owes(pass.context, pass.user) {
-        Word::done("Released", "nothing was begun at the backend")
-    } else if finalizer::is_abandoned(pass.user) {
-        let note = "released by annotation; the account was left as it is";
-        Word::done("Abandoned", note)
-    } else if policy(pass, connection) == Some(DeletionPolicy::Retain) {
-        let note = "deletionPolicy Retain: the account was left as it is";
-        Word::done("Retained", note)
-    } else if scope::of(pass.context, pass.user).is_some_and(|ending| ending.left.is_zero()) {
-        Word::undone(scope::LEFT)
-    } else {
-        return Ok(None);
-    };
-    release(pass, connection, word).await.map(Some)
+    }
+    match word(pass, connection) {
+        Some(word) => release(pass, connection, word).await.map(Some),
+        None => Ok(None),
+    }
 }
 
-fn policy(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<DeletionPolicy> {
+/// What there is to say of a deleted user whose backend has no say in it; `None` where it has one.
+pub fn word(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<Word<'static>> {
+    if !finalizer::owes(pass.context, pass.user) {
+        Some(Word::done("Released", "nothing was begun at the backend"))
+    } else if finalizer::is_abandoned(pass.user) {
+        let note = "released by annotation; the account was left as it is";
+        Some(Word::done("Abandoned", note))
+    } else if policy(pass, connection) == Some(DeletionPolicy::Retain) {
+        let note = "deletionPolicy Retain: the account was left as it is";
+        Some(Word::done("Retained", note))
+    } else if scope::of(pass.context, pass.user).is_some_and(|ending| ending.left.is_zero()) {
+        Some(Word::undone(scope::LEFT))
+    } else {
+        None
+    }
+}
+
+/// What is to become of the account of a deleted user.
+pub fn policy(pass: &Pass<'_>, connection: Option<&Connection>) -> Option<DeletionPolicy> {
     let of_connection = || {
         let spec = connection.and_then(Connection::spec);
         spec.map(|spec| spec.deletion_policy)
@@ -287,7 +296,10 @@ pub async fn archive_now(
 }
 
 /// The account that is certainly this resource's, looked at just now where the directory could be wrong.
-async fn find(
+///
+/// # Errors
+/// When a request that would tell fails.
+pub async fn find(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,

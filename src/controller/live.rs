@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api::conditions::Reason;
-use crate::api::connection::ScimConnectionSpec;
+use crate::api::connection::{Feature, ScimConnectionSpec};
 use crate::controller::counts::{Counts, Whose};
 use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
@@ -23,8 +23,9 @@ use crate::directory::{Groups, Users};
 use crate::domain::circuit::Circuit;
 use crate::domain::guard::Guard;
 use crate::domain::loss::Loss;
+use crate::domain::names;
 use crate::domain::profile::Profile;
-use crate::scim::{Client, Lane};
+use crate::scim::{Capabilities, Client, Lane};
 
 /// Whether users may be worked on.
 #[derive(Clone)]
@@ -80,6 +81,32 @@ pub struct Base {
     pub patch: bool,
     /// Whether ETags are used.
     pub etag: bool,
+}
+
+impl Base {
+    /// By a spec, and by what the backend says of itself.
+    pub fn of(
+        key: &Key,
+        spec: &ScimConnectionSpec,
+        profile: Profile,
+        capabilities: &Capabilities,
+        backend: u64,
+    ) -> Self {
+        let mapping = serde_json::json!([spec.profile, spec.attribute_mapping]);
+        Self {
+            profile,
+            spec: spec.clone(),
+            owner_id: names::owner_id(spec.owner_id.as_deref(), &key.namespace, &key.name),
+            backend,
+            profile_hash: names::profile_hash(&mapping.to_string()),
+            patch: match spec.dialect.patch {
+                Feature::Auto => capabilities.patch,
+                Feature::Enabled => true,
+                Feature::Disabled => false,
+            },
+            etag: capabilities.etag,
+        }
+    }
 }
 
 /// The running side of one ScimConnection.

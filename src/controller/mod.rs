@@ -35,6 +35,7 @@ pub mod outcomes;
 pub mod passes;
 pub mod past;
 pub mod posts;
+pub mod preview;
 pub mod readable;
 pub mod refusal;
 pub mod relist;

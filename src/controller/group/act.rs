@@ -5,19 +5,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::conditions::Reason;
-use crate::api::connection::{AdoptionMatch, Mode};
+use crate::api::connection::Mode;
 use crate::controller::counts::{Change, Whose};
-use crate::controller::group::members::{self, Declared};
-use crate::controller::group::side::Listed;
+use crate::controller::group::consider::{Considered, consider};
 use crate::controller::group::write::{Work, chunk_size};
 use crate::controller::group::{Pass, observe, report};
 use crate::controller::guard;
 use crate::controller::live::{Connection, Ready};
 use crate::directory::ExternalIdEcho;
-use crate::domain::group::{
-    self, DesiredGroup, GroupKnowledge, GroupPlan, MembersEcho, ObservedGroup, Resolved, plan_group,
-};
-use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
+use crate::domain::group::{self, DesiredGroup, GroupPlan, MembersEcho, ObservedGroup, Resolved};
+use crate::domain::identity::Identity;
 use crate::domain::names;
 use crate::domain::plan::Cause;
 use crate::scim::{ResourceKind, ScimError};
@@ -98,72 +95,19 @@ pub async fn step(
     desired: &DesiredGroup,
     written: &mut Written,
 ) -> Result<Applied, kube::Error> {
+    // What this pass has written already is no change any more.
+    let spec_changed = pass.spec_changed() && !written.created && written.attributes.is_empty();
+    let (plan, resolved, on_their_way, newly) =
+        match consider(pass, connection, ready, desired, spec_changed).await {
+            Considered::Planned {
+                plan,
+                resolved,
+                on_their_way,
+                newly,
+            } => (plan, resolved, on_their_way, newly),
+            Considered::Stands(applied) => return Ok(applied),
+        };
     let side = connection.group_side();
-    match side.listed() {
-        Listed::Done => {}
-        Listed::NotYet => {
-            connection.ask_for_groups(pass.key.clone());
-            pass.context.wake_connection(&connection.key);
-            return Ok(Applied::Later);
-        }
-        Listed::Unsupported => {
-            return Ok(Applied::Unsupported("the backend offers no groups"));
-        }
-        Listed::Failed(why) => return Ok(Applied::Waiting(why)),
-    }
-    let written_down = &pass.before.applied_members;
-    if side.echo() == MembersEcho::Unknown && !written_down.is_empty() && pass.recorded().is_some()
-    {
-        // Learned before a restart, and written down for want of anybody else who could tell.
-        side.set_echo(MembersEcho::NotReturned);
-    }
-    let candidates = match observe::candidates(pass, connection, ready, desired).await {
-        Ok(Some(candidates)) => candidates,
-        Ok(None) => {
-            pass.context.wake_connection(&connection.key);
-            let why = "a create may have been applied; the next listing of the backend tells";
-            return Ok(Applied::Waiting(why.into()));
-        }
-        Err(error) => return Ok(Applied::Failed(error)),
-    };
-    let spec = &pass.group.spec;
-    let adoption = &ready.spec.adoption.r#match;
-    let policy = AdoptionPolicy {
-        external_id: adoption.contains(&AdoptionMatch::ExternalId),
-        name: adoption.contains(&AdoptionMatch::DisplayName),
-        by_id: pass.adopts().is_some(),
-        explicit_external_id: spec.external_id.is_some(),
-    };
-    let mut identity = identify(&Wanted::from(desired), candidates, policy);
-    if let Identity::Ours(group) | Identity::Adopted(group) = &mut identity
-        && group.members.is_none()
-    {
-        match known_members(pass, connection, ready, group).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Applied::LookAgain),
-            Err(error) => return Ok(Applied::Failed(error)),
-        }
-    }
-    let newly = matches!(identity, Identity::Adopted(_)) && pass.recorded().is_none();
-    let Declared {
-        members,
-        on_their_way,
-    } = members::declared(pass, connection);
-    let hidden = match &identity {
-        Identity::Ours(group) | Identity::Adopted(group) => group.members.as_ref(),
-        _ => None,
-    };
-    let hidden = hidden.map(|current| members::hidden(pass, connection, ready, current));
-    let resolved = group::resolve(members.into_iter().chain(hidden.into_iter().flatten()));
-    let knowledge = GroupKnowledge {
-        external_id_echoed: connection.groups_of(ready).external_id_echo()
-            == ExternalIdEcho::Echoed,
-        // What this pass has written already is no change any more.
-        spec_changed: pass.spec_changed() && !written.created && written.attributes.is_empty(),
-        members_changed: side.wanted_of(&pass.key) != Some(fingerprint(&resolved)),
-        applied: None,
-    };
-    let plan = plan_group(desired, &resolved, spec.membership, identity, knowledge);
     if ready.spec.mode == Mode::DryRun
         && !matches!(plan, GroupPlan::Noop(_) | GroupPlan::Blocked(_))
     {
@@ -262,37 +206,6 @@ fn forget_members(connection: &Connection, ready: &Ready, group: &ObservedGroup)
     } else {
         connection.groups_of(ready).forget_members(&group.id);
     }
-}
-
-/// Whether the members of a group are known, into the group; false when the group is gone. A backend
-/// that does not return them is believed what we have written down.
-async fn known_members(
-    pass: &Pass<'_>,
-    connection: &Connection,
-    ready: &Ready,
-    group: &mut ObservedGroup,
-) -> Result<bool, ScimError> {
-    if connection.group_side().echo() == MembersEcho::NotReturned {
-        // Of another backend they say nothing of this one.
-        let known = pass.recorded().is_some();
-        let last = pass.status().applied_members;
-        group.members = Some(last.into_iter().filter(|_| known).collect());
-        connection.groups_of(ready).put(group.clone());
-        return Ok(true);
-    }
-    let Some(seen) = observe::look(connection, ready, &group.id).await? else {
-        return Ok(false);
-    };
-    *group = seen;
-    Ok(true)
-}
-
-/// Tells one set of wanted members from another, within one run of the operator.
-pub fn fingerprint(resolved: &Resolved) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    resolved.wanted.hash(&mut hasher);
-    hasher.finish()
 }
 
 async fn create(

@@ -35,6 +35,18 @@ pub async fn exit(
     if group.metadata.deletion_timestamp.is_none() {
         return Ok(None);
     }
+    if !finalizer::is_bound(group) {
+        return Ok(Some(Action::await_change()));
+    }
+    match word(pass) {
+        Some(word) => release(pass, connection, word).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What there is to say of a deleted group whose backend has no say in it; `None` where it has one.
+pub fn word(pass: &Pass<'_>) -> Option<Word<'static>> {
+    let group = pass.group;
     let ending = scope::of(pass.context, group);
     // Nobody decided that a group goes whose namespace or kind goes, unless the spec says so.
     let by_default = pass.before.adopted || ending.is_some();
@@ -42,26 +54,23 @@ pub async fn exit(
         .spec
         .deletion_policy
         .map_or(by_default, |policy| policy == GroupDeletionPolicy::Retain);
-    let word = if !finalizer::is_bound(group) {
-        return Ok(Some(Action::await_change()));
-    } else if !finalizer::owes(pass.context, group) {
-        Word::done("Released", "nothing was begun at the backend")
+    if !finalizer::owes(pass.context, group) {
+        Some(Word::done("Released", "nothing was begun at the backend"))
     } else if finalizer::is_abandoned(group) {
         let why = "released by annotation; the group was left as it is";
-        Word::done("Abandoned", why)
+        Some(Word::done("Abandoned", why))
     } else if retained && group.spec.deletion_policy.is_none() && ending.is_some() {
         let why = "its namespace or its kind is being deleted: the group was left as it is, since spec.deletionPolicy does not say Delete";
-        Word::done("Retained", why)
+        Some(Word::done("Retained", why))
     } else if retained {
         let why = "deletionPolicy Retain: the group was left as it is";
-        Word::done("Retained", why)
+        Some(Word::done("Retained", why))
     } else if ending.is_some_and(|ending| ending.left.is_zero()) {
         let why = "the group was left as it is: its namespace or its kind is being deleted, and it could not be deleted in time";
-        Word::undone(why)
+        Some(Word::undone(why))
     } else {
-        return Ok(None);
-    };
-    release(pass, connection, word).await.map(Some)
+        None
+    }
 }
 
 /// Parts with a deleted group.
@@ -195,7 +204,10 @@ async fn carry_out(
 }
 
 /// The group that is certainly this resource's; `None` while only a listing could tell.
-async fn find(
+///
+/// # Errors
+/// When a request that would tell fails.
+pub async fn find(
     pass: &Pass<'_>,
     connection: &Connection,
     ready: &Ready,

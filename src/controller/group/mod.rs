@@ -2,6 +2,7 @@
 //! `farewell` alone write to the backend, `report` alone writes status.
 
 pub mod act;
+pub mod consider;
 pub mod farewell;
 pub mod index;
 pub mod members;

@@ -12,6 +12,7 @@ use crate::controller::events::Said;
 use crate::controller::failures;
 use crate::controller::group::Pass;
 use crate::controller::group::act::{self, Applied, GATHERING, Written};
+use crate::controller::group::consider::fingerprint;
 use crate::controller::group::report::{Report, accepted, write};
 use crate::controller::live::{Connection, State};
 use crate::controller::outcome;
@@ -43,7 +44,7 @@ pub async fn applied(
             let report = done(pass, connection, &group, &resolved, written);
             connection
                 .group_side()
-                .set_wanted(&pass.key, act::fingerprint(&resolved));
+                .set_wanted(&pass.key, fingerprint(&resolved));
             write(pass, Some(connection), report).await?;
             return Ok(Action::await_change());
         }

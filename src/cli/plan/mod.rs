@@ -1,0 +1,254 @@
+//! `kubectl scim plan`: what the operator would do, by its own planner, and without a write to anything.
+
+mod gather;
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use self::gather::{Declared, Key, Prune};
+use self::render::{Planned, View};
+use crate::cli::backend::{self, Way};
+use crate::cli::cluster::{Access, Cluster};
+use crate::cli::manifests::{self, Manifests};
+use crate::cli::{Ended, Failure};
+use crate::controller::preview::{Action, Given, preview};
+
+const EXAMPLES: &str = "\
+Examples:
+  # What would a folder of manifests, applied, change at the backend?
+  kubectl scim plan users/ groups/
+
+  # The same for what Kustomize makes of it, with whoever is not in it any more taken away
+  kustomize build . | kubectl scim plan - --prune
+
+  # What is left to do for what is in the cluster now, with values
+  kubectl scim plan -n identity --diff
+
+  # A comment for a pull request, without a cluster: the connection is among the manifests
+  SCIM_TOKEN=... kubectl scim plan . --without-cluster -o markdown
+
+Exit code: 0 where nothing stands in the way (also of changes), 1 where something is invalid, held, or waits for
+a person, 2 where that could not be found out.";
+
+/// Shows what would be created, changed, archived and deleted at the backend, by the operator's own planner. Reads
+/// the backend and the cluster, and writes to neither.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Files and folders with manifests, or - for standard input; none: what is in the cluster.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Only these connections, as NAME or NAMESPACE/NAME.
+    #[arg(long, value_name = "NAME")]
+    connection: Vec<String>,
+    /// Takes users and groups for deleted that the manifests do not name, in the namespaces in which they name some,
+    /// as a GitOps tool that prunes does. Its annotations against that are heeded.
+    #[arg(long, requires = "paths")]
+    prune: bool,
+    /// Prunes only what has these labels, such as app=identity,team=hr.
+    #[arg(long, value_name = "KEY=VALUE,...", requires = "prune")]
+    prune_selector: Option<String>,
+    /// Asks no cluster: the manifests are all there is, and SCIM_TOKEN has the token. What a status would tell (which
+    /// attributes were set before) is not known then.
+    #[arg(long, requires = "paths")]
+    without_cluster: bool,
+    /// Shows the values that would change: data of people.
+    #[arg(long)]
+    diff: bool,
+    /// Names what is in step, too.
+    #[arg(long)]
+    all: bool,
+    /// The form of what is printed.
+    #[arg(long, short, value_enum, default_value_t = Form::Human)]
+    output: Form,
+    #[command(flatten)]
+    way: Way,
+}
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Human,
+    /// One JSON object.
+    Json,
+    /// A comment for a pull request.
+    Markdown,
+}
+
+/// Plans, and prints.
+///
+/// # Errors
+/// When the manifests, the cluster or a backend cannot be read.
+pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure> {
+    let manifests = manifests::read(&arguments.paths)?;
+    let cluster = match arguments.without_cluster {
+        true => None,
+        false => Some(access.cluster().await?),
+    };
+    let said = access.said_namespace().map(str::to_owned);
+    let own = cluster.as_ref().map(|cluster| cluster.namespace.clone());
+    let usual = said.or(own).unwrap_or_else(|| "default".into());
+    let declared = declared(&arguments, &manifests, cluster.as_ref(), &usual).await?;
+    for note in &declared.unseen {
+        note_on_stderr(note);
+    }
+    for folder in &manifests.kustomizations {
+        note_on_stderr(&format!(
+            "{folder} has a kustomization: what its files come to is told by `kustomize build {folder} | kubectl scim plan -`"
+        ));
+    }
+    let wanted = wanted(&arguments, &declared, &usual)?;
+    let mut plans = Vec::new();
+    for key in wanted {
+        plans.push(planned(&declared, &key, cluster.as_ref(), &arguments.way).await?);
+    }
+    let view = View {
+        diff: arguments.diff,
+        all: arguments.all,
+        places: &declared.places,
+        unreadable: &declared.unreadable,
+    };
+    match arguments.output {
+        Form::Human => render::human(&plans, &view),
+        Form::Json => render::json(&plans, &view)?,
+        Form::Markdown => render::markdown(&plans, &view),
+    }
+    let stuck = [Action::Hold, Action::Invalid, Action::Wait];
+    let is_stuck = plans.iter().any(|plan| match plan {
+        Planned::Of { preview, .. } => {
+            preview
+                .steps
+                .iter()
+                .any(|step| stuck.contains(&step.action))
+                || preview
+                    .directory
+                    .as_ref()
+                    .is_some_and(|v| v.status != "True")
+        }
+        Planned::Missing { .. } => true,
+    });
+    Ok(if is_stuck || !declared.unreadable.is_empty() {
+        Ended::WithFindings
+    } else {
+        Ended::Well
+    })
+}
+
+fn note_on_stderr(note: &str) {
+    use crate::cli::paint::{CAUTION, in_style};
+    anstream::eprintln!("{}: {note}", in_style(CAUTION, "note"));
+}
+
+async fn declared(
+    arguments: &Arguments,
+    manifests: &Manifests,
+    cluster: Option<&Cluster>,
+    usual: &str,
+) -> Result<Declared, Failure> {
+    let mut declared = Declared::default();
+    if let Some(cluster) = cluster {
+        let ours = manifests.objects.iter().filter(|m| m.is_ours());
+        let mut namespaces: BTreeSet<String> =
+            ours.map(|m| m.namespace(usual).to_owned()).collect();
+        namespaces.insert(usual.to_owned());
+        declared.read(cluster, &namespaces).await?;
+    }
+    declared.overlay(manifests, usual);
+    if arguments.prune {
+        let said = arguments.prune_selector.as_deref().unwrap_or_default();
+        let labels = labels(said)?;
+        declared.prune(&Prune { labels });
+    }
+    Ok(declared)
+}
+
+/// `a=b,c=d`, as labels.
+fn labels(said: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let parts = said
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let pairs = parts.map(|part| match part.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Failure::new(format!(
+            "--prune-selector: {part:?} is not of the form KEY=VALUE"
+        ))),
+    });
+    pairs.collect()
+}
+
+/// The connections to plan for.
+fn wanted(
+    arguments: &Arguments,
+    declared: &Declared,
+    usual: &str,
+) -> Result<BTreeSet<Key>, Failure> {
+    let found: BTreeSet<Key> = if !arguments.connection.is_empty() {
+        let named = arguments
+            .connection
+            .iter()
+            .map(|said| match said.split_once('/') {
+                Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
+                None => (usual.to_owned(), said.clone()),
+            });
+        named.collect()
+    } else if arguments.paths.is_empty() {
+        let here = declared
+            .connections
+            .keys()
+            .filter(|(namespace, _)| namespace == usual);
+        here.cloned().collect()
+    } else {
+        declared.spoken_of()
+    };
+    if found.is_empty() && declared.unreadable.is_empty() {
+        return Err(Failure::new(if arguments.paths.is_empty() {
+            format!("there is no ScimConnection in the namespace {usual}")
+        } else {
+            "these manifests have nothing of scim-operator.io in them".into()
+        }));
+    }
+    Ok(found)
+}
+
+async fn planned(
+    declared: &Declared,
+    key: &Key,
+    cluster: Option<&Cluster>,
+    way: &Way,
+) -> Result<Planned, Failure> {
+    let Some(connection) = declared.connections.get(key) else {
+        return Ok(Planned::missing(declared, key));
+    };
+    let told = format!("ScimConnection {}/{}", key.0, key.1);
+    let backend = backend::of(connection.clone(), &key.0, cluster, way).await?;
+    let given = Given {
+        connection: connection.clone(),
+        client: backend.client,
+        users: declared.users.values().cloned().collect(),
+        groups: declared.groups.values().cloned().collect(),
+        namespaces: declared.namespaces.clone(),
+    };
+    let preview = preview(given).await.map_err(|trouble| {
+        let why: Vec<String> = trouble
+            .iter()
+            .map(|verdict| {
+                format!(
+                    "{} {}: {}",
+                    verdict.kind.as_str(),
+                    verdict.reason.as_str(),
+                    verdict.message
+                )
+            })
+            .collect();
+        Failure::new(format!("{told}: {}", why.join("; ")))
+    })?;
+    Ok(Planned::Of {
+        connection: Box::new(connection.clone()),
+        preview,
+    })
+}

@@ -1,0 +1,329 @@
+//! What would be done for groups, once everybody has the account that they would have.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use serde_json::Value;
+
+use crate::api::ScimGroup;
+use crate::api::conditions::Reason;
+use crate::controller::counts::Whose;
+use crate::controller::finalizer;
+use crate::controller::group::act::Applied;
+use crate::controller::group::consider::{Considered, consider};
+use crate::controller::group::{Pass, farewell};
+use crate::controller::guard;
+use crate::controller::index::Key;
+use crate::controller::live::{GroupOutcome, State};
+use crate::controller::outcome;
+use crate::controller::preview::stage::Stage;
+use crate::controller::preview::{Action, Changed, Members, Step};
+use crate::controller::trouble::{Trouble, trouble};
+use crate::domain::group::{
+    self, Delta, DesiredGroup, GroupChanges, GroupFarewell, GroupPlan, ObservedGroup, Resolved,
+};
+use crate::domain::leaver::Leaver;
+use crate::domain::names;
+use crate::domain::plan::Cause;
+use crate::domain::validate::sentence;
+use crate::scim::ScimError;
+
+/// What an id of our making begins with: no backend gives one with a colon and a blank.
+const PLANNED: &str = "planned: ";
+/// A group whose members are not known is read, and planned for again; so often.
+const LOOKS: usize = 3;
+
+/// The id of somebody who would be created.
+pub fn planned(key: &Key) -> String {
+    format!("{PLANNED}{key}")
+}
+
+/// What one look came to.
+struct Look {
+    action: Action,
+    changes: Vec<Changed>,
+    members: Members,
+    why: Option<String>,
+    id: Option<String>,
+}
+
+impl Look {
+    fn at(action: Action) -> Self {
+        Self {
+            action,
+            changes: Vec::new(),
+            members: Members::default(),
+            why: None,
+            id: None,
+        }
+    }
+
+    fn because(action: Action, why: impl Into<String>) -> Self {
+        Self {
+            why: Some(why.into()),
+            ..Self::at(action)
+        }
+    }
+
+    fn failed(error: &ScimError) -> Result<Self, Trouble> {
+        if outcome::is_the_connections(error) {
+            return Err(trouble(error));
+        }
+        Ok(Self::because(Action::Wait, error.to_string()))
+    }
+}
+
+/// What would be done for every group of the connection.
+///
+/// # Errors
+/// When the backend does not answer any more.
+pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
+    let home = stage.connection.key.clone();
+    let mut keys = stage.context.groups_index(|index| index.groups_of(&home));
+    keys.sort();
+    let mut steps = Vec::new();
+    for key in keys {
+        let Some(group) = stage.context.group(&key) else {
+            continue;
+        };
+        let Some(held) = stage.context.post(&home).map(|post| post.held) else {
+            continue;
+        };
+        let pass = Pass {
+            key: key.clone(),
+            uid: group.uid().unwrap_or_default(),
+            before: stage.context.group_statuses.last(&*group),
+            endpoint_hash: Some(names::endpoint_hash(&stage.object.spec.endpoint)),
+            connection_spec: Some(stage.object.spec.clone()),
+            connection_key: home.clone(),
+            group: &group,
+            context: &stage.context,
+            held,
+        };
+        let look = look(&pass, stage, &group).await?;
+        let id = look.id.or_else(|| pass.recorded().map(str::to_owned));
+        let outcome = GroupOutcome {
+            state: State::InStep,
+            reason: Reason::Synced,
+            id,
+            retry_on_listing: false,
+        };
+        stage.connection.note_group(&key, Some(outcome));
+        steps.push(Step {
+            whose: Whose::Group,
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            action: look.action,
+            changes: look.changes,
+            members: look.members,
+            why: look.why,
+        });
+    }
+    Ok(steps)
+}
+
+async fn look(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look, Trouble> {
+    let (connection, ready) = (&stage.connection, &stage.ready);
+    if group.metadata.deletion_timestamp.is_some() {
+        return leaving(pass, stage).await;
+    }
+    if !pass.lets_in(&pass.key.namespace) {
+        let why = format!(
+            "spec.connectionRef: ScimConnection {} does not allow resources of this namespace",
+            pass.connection_key
+        );
+        return Ok(Look::because(Action::Invalid, why));
+    }
+    if group.spec.suspend {
+        let why = "spec.suspend: the group is left alone";
+        return Ok(Look::because(Action::Suspended, why));
+    }
+    let Pass { key, .. } = pass;
+    let judged = group::validate_group(&group.spec, &ready.owner_id, &key.namespace, &key.name);
+    let desired = match judged {
+        Ok(desired) => desired,
+        Err(violations) => return Ok(Look::because(Action::Invalid, sentence(&violations))),
+    };
+    for _ in 0..LOOKS {
+        let considered = consider(pass, connection, ready, &desired, pass.spec_changed()).await;
+        let (plan, resolved, newly) = match considered {
+            Considered::Planned {
+                plan,
+                resolved,
+                newly,
+                ..
+            } => (plan, resolved, newly),
+            Considered::Stands(Applied::LookAgain) => continue,
+            Considered::Stands(applied) => return stands(applied),
+        };
+        let lost = pass.before.id.is_some() && connection.loss().blocks();
+        return Ok(match plan {
+            GroupPlan::Look(_) => continue,
+            GroupPlan::Create if !connection.groups_of(ready).complete() => Look::because(
+                Action::Wait,
+                "the listing of the backend's groups is not complete; creating now could make a second one",
+            ),
+            GroupPlan::Create if lost => Look::because(Action::Hold, guard::LOST),
+            GroupPlan::Update { .. } if !ready.patch => Look::because(
+                Action::Wait,
+                "the backend offers no PATCH, and a group is never replaced whole",
+            ),
+            plan => told(stage, &desired, plan, &resolved, newly),
+        });
+    }
+    let why = "who is in the group cannot be told";
+    Ok(Look::because(Action::Wait, why))
+}
+
+fn stands(applied: Applied) -> Result<Look, Trouble> {
+    match applied {
+        Applied::Waiting(why) => Ok(Look::because(Action::Wait, why)),
+        Applied::Unsupported(why) => Ok(Look::because(Action::Wait, why)),
+        Applied::Failed(error) => Look::failed(&error),
+        _ => Ok(Look::because(Action::Wait, "the groups are not listed yet")),
+    }
+}
+
+fn told(
+    stage: &Stage,
+    desired: &DesiredGroup,
+    plan: GroupPlan,
+    resolved: &Resolved,
+    newly: bool,
+) -> Look {
+    let named = |delta: Delta| Members {
+        add: named(stage, delta.add),
+        remove: named(stage, delta.remove),
+        unresolved: resolved.unresolved_total,
+    };
+    match plan {
+        GroupPlan::Noop(group) => Look {
+            id: Some(group.id),
+            members: named(Delta::default()),
+            ..Look::at(if newly {
+                Action::Adopt
+            } else {
+                Action::Nothing
+            })
+        },
+        GroupPlan::Create => {
+            let add = resolved.wanted.iter().cloned().collect();
+            let all = Delta {
+                add,
+                remove: Vec::new(),
+            };
+            Look {
+                changes: vec![
+                    text("displayName", None, &desired.display_name),
+                    text("externalId", None, &desired.external_id),
+                ],
+                members: named(all),
+                ..Look::at(Action::Create)
+            }
+        }
+        GroupPlan::Update {
+            group,
+            changes,
+            delta,
+            cause,
+        } => Look {
+            changes: changed(&group, changes),
+            members: named(delta),
+            id: Some(group.id),
+            ..Look::at(match cause {
+                Cause::Adoption => Action::Adopt,
+                Cause::Spec => Action::Update,
+                Cause::Drift => Action::Repair,
+            })
+        },
+        GroupPlan::Blocked(identity) => {
+            let (_, why) = outcome::blocked(&identity, "group");
+            Look::because(Action::Wait, why)
+        }
+        GroupPlan::Look(_) => Look::because(Action::Wait, "who is in the group cannot be told"),
+    }
+}
+
+fn text(attribute: &str, from: Option<&String>, to: &str) -> Changed {
+    Changed {
+        attribute: attribute.to_owned(),
+        from: from.cloned().map(Value::String),
+        to: Some(Value::String(to.to_owned())),
+    }
+}
+
+fn changed(group: &ObservedGroup, changes: GroupChanges) -> Vec<Changed> {
+    let GroupChanges {
+        display_name,
+        external_id,
+        marked: _,
+    } = changes;
+    let name = display_name.map(|to| text("displayName", group.display_name.as_ref(), &to));
+    let mark = external_id.map(|to| text("externalId", group.external_id.as_ref(), &to));
+    name.into_iter().chain(mark).collect()
+}
+
+/// Members as their resources, where somebody of ours has the account, and else as the backend calls them.
+fn named(stage: &Stage, ids: Vec<String>) -> Vec<String> {
+    let whose = |id: &String| {
+        if let Some(key) = id.strip_prefix(PLANNED) {
+            return Some(key.to_owned());
+        }
+        if let Some(key) = stage.connection.holder_of(id) {
+            return Some(key.to_string());
+        }
+        // Whoever is gone is known by the mark on the account.
+        let account = stage.connection.directory().last_known(id)?;
+        let (namespace, name) =
+            names::resource_of_mark(&stage.ready.owner_id, account.external_id.as_deref()?)?;
+        Some(format!("{namespace}/{name}"))
+    };
+    let named: BTreeSet<String> = ids
+        .into_iter()
+        .map(|id| whose(&id).unwrap_or_else(|| format!("id {id}")))
+        .collect();
+    named.into_iter().collect()
+}
+
+/// Of a resource that is to go.
+async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
+    let (connection, ready) = (&stage.connection, &stage.ready);
+    if !finalizer::is_bound(pass.group) {
+        let why = "it has no finalizer of ours: nothing was begun at the backend";
+        return Ok(Look::because(Action::Release, why));
+    }
+    if let Some(word) = farewell::word(pass) {
+        return Ok(Look::because(Action::Release, word.note));
+    }
+    if pass.group.spec.suspend {
+        let why = "deletion waits: spec.suspend leaves the group alone";
+        return Ok(Look::because(Action::Wait, why));
+    }
+    let found = match farewell::find(pass, connection, ready).await {
+        Ok(Some(Leaver::One(group))) => Some(group),
+        Ok(Some(Leaver::Nobody)) => None,
+        Ok(Some(Leaver::Unclear(unclear))) => {
+            return Ok(Look::because(Action::Wait, unclear.why("group")));
+        }
+        Ok(None) => {
+            let why = "deletion waits for a complete listing of the backend's groups";
+            return Ok(Look::because(Action::Wait, why));
+        }
+        Err(error) => return Look::failed(&error),
+    };
+    if found.is_none() && pass.before.id.is_some() && connection.loss().blocks() {
+        return Ok(Look::because(Action::Hold, guard::LOST));
+    }
+    let policy = pass.group.spec.deletion_policy;
+    Ok(
+        match group::farewell_group(policy, pass.before.adopted, found) {
+            GroupFarewell::Forget => {
+                Look::because(Action::Release, "nothing is left to do at the backend")
+            }
+            GroupFarewell::Delete(group) => Look {
+                id: Some(group.id),
+                ..Look::at(Action::Delete)
+            },
+        },
+    )
+}

@@ -1,0 +1,183 @@
+//! The operator's own context, filled by hand, and a connection that has listed its backend.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use http::{Request, Response};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::client::Body;
+use kube::runtime::reflector;
+use kube::runtime::watcher::Event;
+use kube::{Client, Resource};
+use tower::BoxError;
+
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::{ScimConnection, ScimGroup, ScimUser};
+use crate::controller::context::{Context, Options, Stores, Wakers};
+use crate::controller::events::Events;
+use crate::controller::guard;
+use crate::controller::index::Key;
+use crate::controller::kept::{KeptUser, LabelSets};
+use crate::controller::listing::{list_groups, listing};
+use crate::controller::live::{Base, Connection, Phase, Ready};
+use crate::controller::memory::Memory;
+use crate::controller::preview::Given;
+use crate::controller::trouble::Trouble;
+use crate::controller::waking::Begun;
+use crate::controller::watched::Watched;
+use crate::domain::conditions::Verdict;
+use crate::domain::profile::Profile;
+use crate::scim::{Fence, Wire};
+
+/// Everything that a pass looks at.
+pub struct Stage {
+    pub context: Arc<Context>,
+    pub connection: Arc<Connection>,
+    pub ready: Ready,
+    pub object: ScimConnection,
+    pub memory: Memory,
+    pub users: reflector::store::Writer<KeptUser>,
+}
+
+/// A client of an API server that is not there: what a pass knows is in the stores, and what it would write is not
+/// written.
+fn nobody() -> Client {
+    let refuse = |_: Request<Body>| async {
+        Err::<Response<Body>, BoxError>("a preview asks no API server".into())
+    };
+    Client::new(tower::service_fn(refuse), "default")
+}
+
+fn options() -> Options {
+    Options {
+        allow_local_endpoints: true,
+        use_system_proxy: false,
+        longest_request: Duration::from_secs(30),
+        fence: Fence::none(),
+        seat: None,
+        scope_grace: Duration::ZERO,
+        metrics: Default::default(),
+        watched: Watched::default(),
+        wire: Wire::network(),
+    }
+}
+
+/// A store that has these, and is whole.
+fn filled<K>(
+    objects: impl IntoIterator<Item = K>,
+) -> (reflector::Store<K>, reflector::store::Writer<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let (store, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Init);
+    for object in objects {
+        writer.apply_watcher_event(&Event::InitApply(object));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+    (store, writer)
+}
+
+impl Stage {
+    /// Sets the stage, and lists the backend.
+    ///
+    /// # Errors
+    /// When the connection cannot be worked with.
+    pub async fn set(given: Given) -> Result<Self, Trouble> {
+        let Given {
+            connection: mut object,
+            client,
+            users,
+            groups,
+            namespaces,
+        } = given;
+        // What would be done is asked, whatever is done at the moment.
+        object.spec.mode = crate::api::connection::Mode::Enforce;
+        object.spec.suspend = false;
+        let key = Key::of(&object);
+        let (context, writer) = context(&object, &users, &groups, namespaces)?;
+        let connection = {
+            let mut roster = context
+                .roster
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            roster.appears(&key)
+        };
+        let connection = connection.ok_or_else(|| unknown("nobody works on this connection"))?;
+        connection.set_spec(object.spec.clone());
+        guard::restore(&object, &connection);
+        connection.set_client(client.clone());
+        let spec = &object.spec;
+        let profile = Profile::resolve(spec.profile, &spec.attribute_mapping).map_err(|error| {
+            let why = format!("spec.{error}");
+            vec![Verdict::no(C::Valid, Reason::SpecInvalid, why)]
+        })?;
+        let mut memory = Memory::default();
+        listing(&context, &connection, &mut memory, &client, &profile, spec).await?;
+        if context.has_groups(&key) {
+            list_groups(&connection, &mut memory, &client, spec).await?;
+        }
+        let discovery = client.discover().await;
+        let backend = connection.backend();
+        let base = Base::of(&key, spec, profile, &discovery.capabilities, backend);
+        let ready = Ready {
+            client,
+            base: Arc::new(base),
+        };
+        connection.set_phase(Phase::Ready(Arc::new(ready.clone())));
+        Ok(Self {
+            context,
+            connection,
+            ready,
+            object,
+            memory,
+            users: writer,
+        })
+    }
+}
+
+fn unknown(why: &str) -> Trouble {
+    vec![Verdict::unknown(C::Reachable, Reason::Unknown, why)]
+}
+
+type Filled = (Arc<Context>, reflector::store::Writer<KeptUser>);
+
+fn context(
+    object: &ScimConnection,
+    users: &[ScimUser],
+    groups: &[ScimGroup],
+    namespaces: Vec<Namespace>,
+) -> Result<Filled, Trouble> {
+    let sets = LabelSets::default();
+    let kept: Result<Vec<KeptUser>, _> = users
+        .iter()
+        .map(|user| KeptUser::new(user.clone(), None, &sets))
+        .collect();
+    let kept = kept.map_err(|_| unknown("a ScimUser cannot be kept"))?;
+    let (users_known, writer) = filled(kept);
+    // Whoever would be woken is not: each has one pass, in an order that is decided here.
+    let wakers = Wakers {
+        users: mpsc::unbounded().0,
+        many_users: tokio::sync::mpsc::unbounded_channel().0,
+        begun: Arc::new(Begun::default()),
+        groups: mpsc::unbounded().0,
+        members: tokio::sync::mpsc::unbounded_channel().0,
+        connections: mpsc::unbounded().0,
+        counts: tokio::sync::mpsc::unbounded_channel().0,
+    };
+    let stores = Stores {
+        users: users_known,
+        groups: filled(groups.iter().cloned()).0,
+        connections: filled([object.clone()]).0,
+        namespaces: filled(namespaces).0,
+    };
+    let client = nobody();
+    let events = Events::start(client.clone());
+    let context = Context::new(client, options(), stores, events, wakers);
+    context.index(|index| users.iter().for_each(|user| drop(index.apply(user))));
+    context.groups_index(|index| groups.iter().for_each(|group| index.apply(group)));
+    context.user_pasts.all_listed();
+    context.group_pasts.all_listed();
+    Ok((Arc::new(context), writer))
+}

@@ -1,0 +1,337 @@
+//! `kubectl scim plan` says what the operator then does: to the backend, to groups, and what the guard holds, by the
+//! very hash. It writes to nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::path::Path;
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use scim_operator_harness::scratch::Scratch;
+use serde_json::{Value, json};
+use support::company::{self, company};
+use support::scene::Scene;
+use support::{Backend, NAMESPACE, TOKEN, writes_since};
+
+/// Runs it as a person with the administrator's kubeconfig would.
+async fn scim(scene: &Scene, arguments: &[&str]) -> Result<Output> {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
+    command
+        .args(arguments)
+        .env("KUBECONFIG", scene.rig.plane.admin_kubeconfig())
+        .env("ALLOW_LOCAL_ENDPOINTS", "true")
+        .env_remove("SCIM_TOKEN");
+    Ok(command.output().await?)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn told(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    format!("{:?}\n{}\n{errors}", output.status, text(output))
+}
+
+/// The plan of the one connection, as JSON, and the exit code.
+async fn plan(scene: &Scene, arguments: &[&str]) -> Result<(Value, i32)> {
+    let all = [&["plan", "-n", NAMESPACE, "-o", "json"], arguments].concat();
+    let output = scim(scene, &all).await?;
+    let whole: Value = serde_json::from_str(&text(&output)).with_context(|| told(&output))?;
+    ensure!(
+        whole["connections"]
+            .as_array()
+            .is_some_and(|c| c.len() == 1),
+        "{whole}"
+    );
+    let code = output.status.code().context("it was killed")?;
+    Ok((whole["connections"][0].clone(), code))
+}
+
+/// The steps of a plan, as `action kind/name attributes`, the members of groups at the end.
+fn steps(plan: &Value) -> Vec<String> {
+    let words = |list: &Value| -> String {
+        let all = list
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
+        all.collect::<Vec<_>>().join(",")
+    };
+    let steps = plan["steps"].as_array().into_iter().flatten();
+    let line = |step: &Value| {
+        let mut line = format!(
+            "{} {}/{} {}",
+            step["action"].as_str().unwrap(),
+            step["kind"].as_str().unwrap(),
+            step["name"].as_str().unwrap(),
+            words(&step["attributes"])
+        );
+        let members = &step["members"];
+        if members.is_object() {
+            line += &format!(
+                "+[{}] -[{}]",
+                words(&members["add"]),
+                words(&members["remove"])
+            );
+        }
+        line.trim_end().to_owned()
+    };
+    steps.map(line).collect()
+}
+
+/// What is declared, one file each.
+async fn export(scene: &Scene, folder: &Path) -> Result<()> {
+    let get = ["get", "scimusers,scimgroups", "-n", NAMESPACE, "-o", "json"];
+    let all: Value = serde_json::from_str(&scene.rig.plane.kubectl(&get).await?)?;
+    for item in all["items"].as_array().into_iter().flatten() {
+        let name = item["metadata"]["name"].as_str().unwrap();
+        let manifest = json!({
+            "apiVersion": item["apiVersion"], "kind": item["kind"], "spec": item["spec"],
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": item["metadata"]["labels"]},
+        });
+        write(folder, &manifest)?;
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, manifest: &Value) -> Result<()> {
+    let name = manifest["metadata"]["name"].as_str().unwrap();
+    std::fs::write(folder.join(format!("{name}.json")), manifest.to_string())?;
+    Ok(())
+}
+
+fn read(folder: &Path, name: &str) -> Result<Value> {
+    let text = std::fs::read_to_string(folder.join(format!("{name}.json")))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn edit(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut manifest = read(folder, name)?;
+    change(&mut manifest["spec"]);
+    write(folder, &manifest)
+}
+
+/// As a GitOps tool that prunes: applies the folder, and deletes these.
+async fn apply(scene: &Scene, folder: &Path, gone: &[&str]) -> Result<()> {
+    let folder = folder.to_str().unwrap();
+    let apply = ["apply", "-f", folder, "--server-side", "--force-conflicts"];
+    scene.rig.plane.kubectl(&apply).await?;
+    for name in gone {
+        let delete = ["delete", "scimuser", name, "-n", NAMESPACE, "--wait=false"];
+        scene.rig.plane.kubectl(&delete).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_planned_is_what_is_done() -> Result<()> {
+    let scene = company(20).await?;
+    let backend = Backend::new(&scene.simulator.base_url(), TOKEN);
+    let label = ["label", "scimusers", "--all", "-n", NAMESPACE, "all=yes"];
+    scene.rig.plane.kubectl(&label).await?;
+    let everybody =
+        json!({"displayName": "All", "memberSelector": {"matchLabels": {"all": "yes"}}});
+    scene.rig.declare_group("all", everybody).await?;
+    scene.rig.group_settled("all").await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    let path = folder.to_str().unwrap();
+    export(&scene, &folder).await?;
+
+    // Nothing is to be done: for what is there, for the same from files, and without the cluster.
+    let mark = scene.proxy.requests().len();
+    for arguments in [&[][..], &[path, "--prune"]] {
+        let (found, code) = plan(&scene, arguments).await?;
+        ensure!(steps(&found).is_empty() && code == 0, "{code} {found}");
+        ensure!(found["users"] == json!({"nothing": 20}), "{found}");
+        ensure!(found["groups"] == json!({"nothing": 1}), "{found}");
+    }
+
+    // Four are edited, of whom one is archived, one in a way that breaks a rule; one comes, one goes.
+    let person = company::person;
+    edit(&folder, &person(1), |spec| {
+        spec["enterprise"] = json!({"department": "Analysis"})
+    })?;
+    edit(&folder, &person(2), |spec| {
+        spec["name"]["familyName"] = json!("Byron")
+    })?;
+    edit(&folder, &person(3), |spec| spec["active"] = json!(false))?;
+    edit(&folder, &person(4), |spec| {
+        spec["addresses"] = json!([{"type": "work", "country": "Atlantis"}])
+    })?;
+    let mut new = read(&folder, &person(5))?;
+    new["metadata"]["name"] = json!("new");
+    new["spec"]["userName"] = json!("new@example.com");
+    write(&folder, &new)?;
+    std::fs::remove_file(folder.join(format!("{}.json", person(0))))?;
+    let (found, code) = plan(&scene, &[path, "--prune"]).await?;
+    let mut expected = vec![
+        "archive ScimUser/user-000 active".to_owned(),
+        "update ScimUser/user-001 department".to_owned(),
+        "update ScimUser/user-002 name.familyName".to_owned(),
+        "archive ScimUser/user-003 active".to_owned(),
+        "invalid ScimUser/user-004".to_owned(),
+    ];
+    let lines = steps(&found);
+    let (of_users, of_groups) = lines.split_at(lines.len() - 1);
+    let create = of_users
+        .iter()
+        .find(|line| line.starts_with("create ScimUser/new "));
+    let create = create.with_context(|| format!("{lines:?}"))?;
+    ensure!(
+        create.contains("userName") && create.contains("emails"),
+        "{create}"
+    );
+    expected.insert(0, create.clone());
+    expected.sort_by_key(|line| line.split('/').nth(1).map(str::to_owned));
+    ensure!(of_users == expected, "{of_users:#?}");
+    ensure!(
+        of_groups == ["update ScimGroup/all +[identity/new] -[identity/user-000]"],
+        "{of_groups:?}"
+    );
+    ensure!(code == 1, "an invalid one has to be seen to: {code}");
+    ensure!(found["held"].is_null(), "{found}");
+
+    // Values are shown on request only, in no form else.
+    for form in ["human", "json", "markdown"] {
+        let arguments = ["plan", path, "--prune", "-o", form];
+        let shown = text(&scim(&scene, &arguments).await?);
+        ensure!(
+            !shown.contains("Byron") && !shown.contains("Analysis"),
+            "{shown}"
+        );
+        ensure!(shown.contains("department"), "{shown}");
+        let shown = text(&scim(&scene, &[&arguments[..], &["--diff"]].concat()).await?);
+        ensure!(
+            shown.contains("Byron") && shown.contains("Analysis"),
+            "{shown}"
+        );
+        ensure!(!shown.contains('\u{1b}'), "colours in a pipe");
+    }
+    let writes = writes_since(&scene.proxy, mark);
+    ensure!(writes.is_empty(), "it wrote: {writes:?}");
+
+    // It is what happens.
+    apply(&scene, &folder, &[&person(0)]).await?;
+    let rig = &scene.rig;
+    rig.settled("new").await?;
+    rig.user_is(&person(4), "Valid", "False", "SpecInvalid")
+        .await?;
+    for number in [1, 2, 3] {
+        rig.settled(&person(number)).await?;
+    }
+    rig.group_when("all", "to follow", |group| {
+        let members = group.status.as_ref().and_then(|status| status.members);
+        members.is_some_and(|m| m.desired == 20 && m.synced == 20)
+    })
+    .await?;
+    ensure!(scene.archived() == 2, "{}", scene.archived());
+    let one = backend.user("user-002@example.com").await?;
+    ensure!(one["name"]["familyName"] == "Byron", "{one}");
+    let mut members = vec!["new".to_owned()];
+    members.extend((1..20).map(person));
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    backend.group_has("All", &members).await?;
+    edit(&folder, &person(4), |spec| {
+        drop(spec.as_object_mut().unwrap().remove("addresses"))
+    })?;
+    let (found, code) = plan(&scene, &[path, "--prune"]).await?;
+    ensure!(steps(&found).is_empty() && code == 0, "{code} {found}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_guard_would_hold_is_held_by_that_hash() -> Result<()> {
+    let scene = company(20).await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    export(&scene, &folder).await?;
+    let gone: Vec<String> = (0..8).map(company::person).collect();
+    for name in &gone {
+        std::fs::remove_file(folder.join(format!("{name}.json")))?;
+    }
+    let path = folder.to_str().unwrap();
+    let (found, code) = plan(&scene, &[path, "--prune"]).await?;
+    ensure!(code == 1, "{code}");
+    let lines = steps(&found);
+    let of = |action: &str| lines.iter().filter(|l| l.starts_with(action)).count();
+    ensure!(
+        of("archive") == 5 && of("hold") == 3 && lines.len() == 8,
+        "{lines:#?}"
+    );
+    ensure!(found["held"]["count"] == 3, "{found}");
+
+    let human = text(&scim(&scene, &["plan", path, "--prune"]).await?);
+    ensure!(
+        human.contains("Guard: 3 users would be archived or deleted beyond"),
+        "{human}"
+    );
+
+    let names: Vec<&str> = gone.iter().map(String::as_str).collect();
+    apply(&scene, &folder, &names).await?;
+    let held = scene.held(3).await?;
+    ensure!(found["held"]["hash"] == held.hash, "{found} {held:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
+    let scene = company(3).await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    export(&scene, &folder).await?;
+    let connection = json!({
+        "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
+        "metadata": {"name": "scim", "namespace": NAMESPACE},
+        "spec": {"endpoint": scene.proxy.url(), "insecure": true, "tokenSecretRef": {"name": "scim", "key": "token"}},
+    });
+    write(&folder, &connection)?;
+    edit(&folder, &company::person(1), |spec| {
+        spec["enterprise"] = json!({"department": "Analysis"})
+    })?;
+    let mark = scene.proxy.requests().len();
+    let run = async |token: Option<&str>| -> Result<Output> {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
+        command
+            .args([
+                "plan",
+                folder.to_str().unwrap(),
+                "--without-cluster",
+                "-o",
+                "json",
+            ])
+            .env("KUBECONFIG", "/nowhere")
+            .env("ALLOW_LOCAL_ENDPOINTS", "true")
+            .env_remove("SCIM_TOKEN")
+            .envs(token.map(|token| ("SCIM_TOKEN", token)));
+        Ok(command.output().await?)
+    };
+    let output = run(Some(TOKEN)).await?;
+    let found: Value = serde_json::from_str(&text(&output)).with_context(|| told(&output))?;
+    let lines = steps(&found["connections"][0]);
+    ensure!(
+        lines == ["update ScimUser/user-001 department"],
+        "{lines:?}"
+    );
+    ensure!(output.status.code() == Some(0), "{}", told(&output));
+
+    // Without a token, or with one that is refused, it says so, and that nothing was found out.
+    let output = run(None).await?;
+    ensure!(output.status.code() == Some(2), "{}", told(&output));
+    ensure!(
+        told(&output).contains("SCIM_TOKEN is not set"),
+        "{}",
+        told(&output)
+    );
+    let output = run(Some("wrong")).await?;
+    ensure!(output.status.code() == Some(2), "{}", told(&output));
+    ensure!(told(&output).contains("Unauthorized"), "{}", told(&output));
+    let writes = writes_since(&scene.proxy, mark);
+    ensure!(writes.is_empty(), "it wrote: {writes:?}");
+    Ok(())
+}
