@@ -1,7 +1,6 @@
 //! The running side of one ScimConnection: its client, its directory, and whether it can be used.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,22 +9,21 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api::conditions::Reason;
-use crate::api::connection::{Feature, ScimConnectionSpec};
+use crate::api::connection::ScimConnectionSpec;
 use crate::controller::counts::{Counts, Whose};
 use crate::controller::group::side::GroupSide;
 use crate::controller::index::Key;
 use crate::controller::memory::Memory;
 use crate::controller::outcomes;
 pub use crate::controller::outcomes::{GroupOutcome, Outcome, State, Woken};
+pub use crate::controller::ready::{Base, Ready};
 use crate::controller::roster::Held;
 use crate::controller::slots::Slots;
 use crate::directory::{Groups, Users};
 use crate::domain::circuit::Circuit;
 use crate::domain::guard::Guard;
 use crate::domain::loss::Loss;
-use crate::domain::names;
-use crate::domain::profile::Profile;
-use crate::scim::{Capabilities, Client, Lane};
+use crate::scim::Client;
 
 /// Whether users may be worked on.
 #[derive(Clone)]
@@ -36,77 +34,6 @@ pub enum Phase {
     Ready(Arc<Ready>),
     /// Something stands in the way; the connection's own conditions say what.
     NotReady(Reason),
-}
-
-/// What a user needs of a connection that works.
-#[derive(Clone)]
-pub struct Ready {
-    /// The client, in the lane of whoever uses it.
-    pub client: Client,
-    /// All the rest.
-    pub base: Arc<Base>,
-}
-
-impl Ready {
-    /// The same, for a pass whose requests stand in this lane.
-    pub fn in_lane(&self, lane: Lane) -> Self {
-        Self {
-            client: self.client.in_lane(lane),
-            base: Arc::clone(&self.base),
-        }
-    }
-}
-
-impl Deref for Ready {
-    type Target = Base;
-
-    fn deref(&self) -> &Base {
-        &self.base
-    }
-}
-
-/// What a connection that works was built from, and what it can do.
-pub struct Base {
-    /// The profile with the connection's overrides.
-    pub profile: Profile,
-    /// The spec that all of this was built from.
-    pub spec: ScimConnectionSpec,
-    /// The owner mark.
-    pub owner_id: String,
-    /// Which profile, and which mapping, as `status.profileHash` says it.
-    pub profile_hash: String,
-    /// Which backend this is, as `Connection::backend` counts.
-    pub backend: u64,
-    /// Whether PATCH is used.
-    pub patch: bool,
-    /// Whether ETags are used.
-    pub etag: bool,
-}
-
-impl Base {
-    /// By a spec, and by what the backend says of itself.
-    pub fn of(
-        key: &Key,
-        spec: &ScimConnectionSpec,
-        profile: Profile,
-        capabilities: &Capabilities,
-        backend: u64,
-    ) -> Self {
-        let mapping = serde_json::json!([spec.profile, spec.attribute_mapping]);
-        Self {
-            profile,
-            spec: spec.clone(),
-            owner_id: names::owner_id(spec.owner_id.as_deref(), &key.namespace, &key.name),
-            backend,
-            profile_hash: names::profile_hash(&mapping.to_string()),
-            patch: match spec.dialect.patch {
-                Feature::Auto => capabilities.patch,
-                Feature::Enabled => true,
-                Feature::Disabled => false,
-            },
-            etag: capabilities.etag,
-        }
-    }
 }
 
 /// The running side of one ScimConnection.

@@ -37,6 +37,7 @@ pub mod past;
 pub mod posts;
 pub mod preview;
 pub mod readable;
+pub mod ready;
 pub mod refusal;
 pub mod relist;
 pub mod report;
