@@ -32,11 +32,12 @@ crds: ## Writes crds/ and the chart's copies from the types
 reference: ## Writes docs/reference/ from the types
 	$(CARGO) run --quiet --locked --bin refgen docs/reference
 
-parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers and the judge of health into the user's cache
+parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers, the judge of health and the definitions of others into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
 	tests/prometheus/build
 	tests/gitops/build
+	tests/gitops/definitions
 
 test: lint parts build docs ## Everything: lint, unit, layers, CRDs, chart, the book, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
