@@ -56,7 +56,7 @@ fn faults(cell: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
         for name in names.split(", ") {
             let attributes = attributes(&text, name).unwrap_or_default();
             let is_test = |a: &&str| *a == "#[test]" || a.starts_with("#[tokio::test");
-            if !attributes.iter().any(|a| is_test(a)) {
+            if !attributes.iter().any(is_test) {
                 found.push(format!("{path} has no test {name}"));
             } else if attributes.iter().any(|a| a.contains("ignore")) {
                 found.push(format!("{path}: {name} is ignored"));
