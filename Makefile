@@ -19,6 +19,7 @@ fmt: ## Formats the code
 lint: ## Format, clippy and rustdoc; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --bin scim-operator -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --quiet
 
 unit: ## The fast tests: domain, directory, protocol, layers
@@ -32,22 +33,24 @@ crds: ## Writes crds/ and the chart's copies from the types
 reference: ## Writes docs/reference/ from the types
 	$(CARGO) run --quiet --locked --bin refgen docs/reference
 
-parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers and the judge of health into the user's cache
+parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers, the judge of health, the definitions of others and the tools of a release into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
 	tests/prometheus/build
 	tests/gitops/build
+	tests/gitops/definitions
+	release/tools cargo-deny cargo-cyclonedx
 
-test: lint parts build docs ## Everything: lint, unit, layers, CRDs, chart, the book, stories on a real API server
+test: lint parts audit build docs ## Everything: lint, audit, unit, layers, CRDs, chart, the book, stories on a real API server
 	$(CARGO) test --workspace --locked --no-fail-fast
 
-audit: ## Licences, bans and sources of what is depended on, by deny.toml; no network
-	tools="$$(release/tools)"; PATH="$$tools:$$PATH" $(CARGO) deny --locked --offline check --hide-inclusion-graph licenses bans sources
+audit: ## Licences, bans and sources of what is depended on, by deny.toml; no network but for what Cargo lacks
+	tools="$$(release/tools cargo-deny)"; PATH="$$tools:$$PATH" $(CARGO) deny --locked check --hide-inclusion-graph licenses bans sources
 
 advisories: ## Known vulnerabilities of what is depended on; fetches the RustSec database
-	tools="$$(release/tools)"; PATH="$$tools:$$PATH" $(CARGO) deny --locked check --hide-inclusion-graph advisories
+	tools="$$(release/tools cargo-deny)"; PATH="$$tools:$$PATH" $(CARGO) deny --locked check --hide-inclusion-graph advisories
 
-sbom: ## What the operator's binary is made of, as CycloneDX in release/out
+sbom: ## What the operator's binary is linked from, as CycloneDX in release/out
 	release/sbom
 
 docs: ## Builds the book into target/book, by an mdBook in the user's cache, and follows every link of it

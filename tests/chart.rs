@@ -14,6 +14,8 @@ mod notes;
 mod pods;
 #[path = "chart/policy.rs"]
 mod policy;
+#[path = "chart/reach.rs"]
+mod reach;
 #[path = "chart/rights.rs"]
 mod rights;
 #[path = "chart/tracing.rs"]

@@ -1,5 +1,5 @@
-//! The values: each reaches what it is for, is refused when it is of another type or unknown, and is listed in the
-//! chart's README with its default.
+//! The values: each is refused when it is of another type or unknown, and is listed in the chart's README with its
+//! default. That it reaches what it is for is shown beside, in `reach.rs`.
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CHART, template};
 
 /// How many renderings run at once.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 4;
 /// Maps whose keys are whatever somebody needs.
 const OPEN: [&str; 10] = [
     "commonLabels",
@@ -29,7 +29,7 @@ fn text() -> Result<String> {
 }
 
 /// Every value of values.yaml with its default, by its path: what has no values below it.
-fn leaves() -> Result<Vec<(String, Value)>> {
+pub fn leaves() -> Result<Vec<(String, Value)>> {
     fn walk(path: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
         match value.as_object().filter(|map| !map.is_empty()) {
             Some(map) => map.iter().for_each(|(key, value)| {

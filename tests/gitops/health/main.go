@@ -7,13 +7,9 @@
 //	{"objects": {NAME: OBJECT…}, "scripts": {KIND: LUA…}, "expressions": [EXPRS…]}
 //
 // and writes one, {NAME: {"kstatus": …, "flux": …, "argo": …, "message": …}}.
-//
-// With the argument "decode" it reads a list of manifests instead, and decodes
-// each as Flux does, a field that is unknown being an error.
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,11 +17,8 @@ import (
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
-	helm "github.com/fluxcd/helm-controller/api/v2"
-	kustomizations "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/runtime/cel"
-	source "github.com/fluxcd/source-controller/api/v1"
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -47,11 +40,7 @@ type answer struct {
 }
 
 func main() {
-	step := run
-	if len(os.Args) > 1 && os.Args[1] == "decode" {
-		step = decode
-	}
-	if err := step(); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "health:", err)
 		os.Exit(1)
 	}
@@ -80,35 +69,6 @@ func run() error {
 		answers[name] = one
 	}
 	return json.NewEncoder(os.Stdout).Encode(answers)
-}
-
-func decode() error {
-	var manifests []json.RawMessage
-	if err := json.NewDecoder(os.Stdin).Decode(&manifests); err != nil {
-		return err
-	}
-	types := map[string]func() any{
-		"kustomize.toolkit.fluxcd.io/v1 Kustomization": func() any { return &kustomizations.Kustomization{} },
-		"helm.toolkit.fluxcd.io/v2 HelmRelease":        func() any { return &helm.HelmRelease{} },
-		"source.toolkit.fluxcd.io/v1 GitRepository":    func() any { return &source.GitRepository{} },
-	}
-	for _, manifest := range manifests {
-		object := unstructured.Unstructured{}
-		if err := object.UnmarshalJSON(manifest); err != nil {
-			return err
-		}
-		kind := object.GetAPIVersion() + " " + object.GetKind()
-		fresh, known := types[kind]
-		if !known {
-			return fmt.Errorf("%s is no kind of Flux that is known here", kind)
-		}
-		decoder := json.NewDecoder(bytes.NewReader(manifest))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(fresh()); err != nil {
-			return fmt.Errorf("%s %s: %w", kind, object.GetName(), err)
-		}
-	}
-	return nil
 }
 
 func judge(object *unstructured.Unstructured, script string, evaluator *cel.StatusEvaluator) (answer, error) {

@@ -1,5 +1,5 @@
 //! Asks `tests/gitops/health` what Flux and Argo CD make of objects: it is built
-//! of their own libraries and interpreter.
+//! of their own libraries and interpreter. And has the definitions of theirs.
 
 use std::{collections::BTreeMap, path::PathBuf, process::Stdio};
 
@@ -11,6 +11,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 use crate::tools::built_by;
 
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../gitops/build");
+const DEFINITIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../gitops/definitions");
 
 /// What the tools say of one object.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
@@ -36,20 +37,20 @@ pub async fn health(
     expressions: &Value,
 ) -> Result<BTreeMap<String, Health>> {
     let question = json!({"objects": objects, "scripts": scripts, "expressions": expressions});
-    Ok(serde_json::from_slice(&ask(&[], &question).await?)?)
+    Ok(serde_json::from_slice(&ask(&question).await?)?)
 }
 
-/// Decodes manifests as Flux does.
+/// The folder with the CustomResourceDefinitions of Flux, Argo CD, External Secrets and Sealed Secrets whose objects
+/// the docs show; fetched where they are missing.
 ///
 /// # Errors
-/// When one is of no kind of Flux, or has a field that its kind has not.
-pub async fn decode(manifests: &[Value]) -> Result<()> {
-    ask(&["decode"], &json!(manifests)).await.map(drop)
+/// When they cannot be fetched, or are not what is pinned.
+pub async fn definitions() -> Result<PathBuf> {
+    built_by(DEFINITIONS).await
 }
 
-async fn ask(arguments: &[&str], input: &Value) -> Result<Vec<u8>> {
+async fn ask(input: &Value) -> Result<Vec<u8>> {
     let mut child = Command::new(program().await?)
-        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
