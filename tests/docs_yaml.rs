@@ -5,6 +5,7 @@
 //! | `yaml` | applied to a real API server with our definitions, in the order of the page, unknown fields being errors |
 //! | `yaml,values` | values of the chart: rendered by the real Helm |
 //! | `yaml,foreign` | kinds of others: applied as well, with the definitions that their projects publish (`gitops/definitions`); and what they say of ours, which those definitions know nothing of, is held against ours |
+//! | `yaml,ci` | pipelines of a forge: their commands are run (`ci_examples.rs`) |
 //!
 //! A fence that says none of these, nor that it is no YAML, is an error: nothing goes by unchecked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -43,7 +44,7 @@ fn fenced(info: &str) -> Vec<(String, Fence)> {
 
 #[test]
 fn every_fence_says_how_it_is_checked() {
-    let known = ["yaml", "yaml,values", "yaml,foreign"];
+    let known = ["yaml", "yaml,values", "yaml,foreign", "yaml,ci"];
     let mut wrong = Vec::new();
     for page in pages() {
         for fence in page.fences() {

@@ -1,0 +1,215 @@
+//! The pipelines of docs/cli/ci.md do what they say: their commands run, in the shell that runs them there, with the real
+//! plugin, and what talks to a forge is written down instead.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(dead_code)] // Each test binary uses its own part.
+#[path = "docs/markdown.rs"]
+mod markdown;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use scim_operator_harness::scratch::Scratch;
+use scim_sim::{SimConfig, Simulator};
+use serde_json::{Value, json};
+
+const TOKEN: &str = "a-token-of-the-pipeline";
+
+/// The pipelines of the page.
+fn pipelines() -> Result<Vec<Value>> {
+    let pages = markdown::pages();
+    let page = pages.iter().find(|page| page.path.ends_with("cli/ci.md"));
+    let fences = page.context("docs/cli/ci.md")?.fences();
+    let fences = fences.into_iter().filter(|fence| fence.info == "yaml,ci");
+    fences.map(|fence| Ok(serde_saphyr::from_str(&fence.text)?)).collect()
+}
+
+/// The commands of a pipeline, in their order; one shell each on GitHub, and one for all on GitLab.
+fn scripts(pipeline: &Value) -> Vec<String> {
+    let lines = |list: &Value| -> Vec<String> {
+        let list = list.as_array().into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    match pipeline.pointer("/jobs/scim/steps") {
+        Some(steps) => {
+            let steps = steps.as_array().into_iter().flatten();
+            steps.filter_map(|step| step["run"].as_str()).map(str::to_owned).collect()
+        }
+        None => {
+            let job = &pipeline["scim"];
+            vec![[lines(&job["before_script"]), lines(&job["script"])].concat().join("\n")]
+        }
+    }
+}
+
+/// A repository, and the tools that a runner has.
+struct Runner {
+    scratch: Scratch,
+    simulator: Simulator,
+}
+
+impl Runner {
+    async fn new() -> Result<Self> {
+        let scratch = Scratch::create()?;
+        let simulator = Simulator::start(SimConfig {
+            tokens: vec![TOKEN.into()],
+            ..SimConfig::default()
+        })
+        .await?;
+        let runner = Self { scratch, simulator };
+        for folder in ["tools", "tmp", "repository", "archive"] {
+            std::fs::create_dir(runner.scratch.join(folder))?;
+        }
+        let plugin = env!("CARGO_BIN_EXE_kubectl-scim");
+        runner.tool("kustomize", "exec kubectl kustomize \"${@:2}\"")?;
+        // What would go to the forge: the last argument that is a text, or a file of it.
+        let log = runner.scratch.join("forge.log");
+        for forge in ["gh", "glab"] {
+            runner.tool(forge, &format!("printf '%s\\n' {forge} \"$@\" >> {}; [ \"$1\" != pr ] || cat \"$5\" >> {}", log.display(), log.display()))?;
+        }
+        let archive = runner.scratch.join("kubectl-scim.tar.gz");
+        runner.tool("curl", &format!("exec cat {}", archive.display()))?;
+        std::fs::copy(plugin, runner.scratch.join("archive/kubectl-scim"))?;
+        let packed = Command::new("tar")
+            .args(["-czf", archive.to_str().unwrap(), "-C"])
+            .arg(runner.scratch.join("archive"))
+            .arg("kubectl-scim")
+            .status()?;
+        ensure!(packed.success());
+        runner.declare()?;
+        Ok(runner)
+    }
+
+    fn tool(&self, name: &str, does: &str) -> Result<()> {
+        let path = self.scratch.join("tools").join(name);
+        std::fs::write(&path, format!("#!/bin/bash\n{does}\n"))?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
+        Ok(())
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.scratch.join("repository")
+    }
+
+    fn write(&self, name: &str, manifest: &Value) -> Result<()> {
+        std::fs::write(self.repository().join(name), manifest.to_string())?;
+        Ok(())
+    }
+
+    /// A connection, and one person.
+    fn declare(&self) -> Result<()> {
+        self.write("connection.yaml", &json!({
+            "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
+            "metadata": {"name": "cybsafe", "namespace": "identity"},
+            "spec": {"endpoint": self.simulator.base_url(), "insecure": true, "tokenSecretRef": {"name": "t", "key": "token"}},
+        }))?;
+        self.person("GB")?;
+        self.write("kustomization.yaml", &json!({
+            "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+            "namespace": "identity", "resources": ["connection.yaml", "ada.yaml"],
+        }))
+    }
+
+    fn person(&self, country: &str) -> Result<()> {
+        self.write("ada.yaml", &json!({
+            "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+            "metadata": {"name": "ada", "namespace": "identity"},
+            "spec": {
+                "connectionRef": {"name": "cybsafe"}, "userName": "ada@example.com",
+                "name": {"givenName": "Ada", "familyName": "Lovelace"},
+                "emails": [{"type": "work", "value": "ada@example.com", "primary": true}],
+                "phoneNumbers": [{"type": "mobile", "value": "+447700900123"}],
+                "addresses": [{"type": "work", "country": country}], "preferredLanguage": "en-GB",
+            },
+        }))
+    }
+
+    /// One shell, as runners start it; what an earlier one put into `GITHUB_PATH` is in its PATH.
+    fn shell(&self, script: &str) -> Result<Output> {
+        let added = self.scratch.join("github-path");
+        let mut path = std::fs::read_to_string(&added).unwrap_or_default().replace('\n', ":");
+        path += &format!("{}:", self.scratch.join("tools").display());
+        path += &std::env::var("PATH")?;
+        let run = Command::new("bash")
+            .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script])
+            .current_dir(self.repository())
+            .env("PATH", path)
+            .env("RUNNER_TEMP", self.scratch.join("tmp"))
+            .env("GITHUB_PATH", &added)
+            .env("KUBECTL_SCIM_ARCHIVE", "the archive")
+            .env("SCIM_TOKEN", TOKEN)
+            .env("ALLOW_LOCAL_ENDPOINTS", "true")
+            .env("NUMBER", "7")
+            .env("CI_MERGE_REQUEST_IID", "7")
+            .env("KUBECONFIG", "/nowhere")
+            .output()?;
+        Ok(run)
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.scratch.join("forge.log")).unwrap_or_default()
+    }
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{:?} {} {}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+fn sarif(repository: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(repository.join("scim.sarif"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
+    let pipelines = pipelines()?;
+    ensure!(pipelines.len() == 2, "one for each forge: {}", pipelines.len());
+    for pipeline in &pipelines {
+        let runner = Runner::new().await?;
+        let scripts = scripts(pipeline);
+        ensure!(!scripts.is_empty(), "{pipeline}");
+        for script in scripts {
+            let output = runner.shell(&script)?;
+            ensure!(output.status.success(), "{script}: {}", told(&output));
+        }
+        let said = runner.said();
+        ensure!(said.contains("SCIM plan"), "{said}");
+        ensure!(said.contains("| create | ScimUser `identity/ada`"), "{said}");
+        ensure!(!said.contains("Lovelace"), "no values: {said}");
+        ensure!(runner.simulator.users().is_empty(), "a plan writes nothing");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_breaks_a_rule_fails_at_its_line() -> Result<()> {
+    for pipeline in &pipelines()? {
+        let runner = Runner::new().await?;
+        runner.person("Atlantis")?;
+        let mut failed = None;
+        for script in scripts(pipeline) {
+            let output = runner.shell(&script)?;
+            if !output.status.success() {
+                failed = Some((script, output));
+                break;
+            }
+        }
+        let (script, output) = failed.context("it passed")?;
+        ensure!(script.contains("validate"), "{script}: {}", told(&output));
+        ensure!(output.status.code() == Some(1), "{}", told(&output));
+        if script.contains("sarif") {
+            let found = sarif(&runner.repository())?;
+            let results = found["runs"][0]["results"].as_array().context("results")?;
+            let at = results.iter().any(|result| {
+                let place = &result["locations"][0]["physicalLocation"];
+                place["artifactLocation"]["uri"] == "ada.yaml" && result["level"] == "error"
+            });
+            ensure!(at, "{found}");
+        }
+        ensure!(!told(&output).contains("Atlantis"), "no values: {}", told(&output));
+    }
+    Ok(())
+}
