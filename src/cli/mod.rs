@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod failure;
 pub mod manifests;
 pub mod paint;
+pub mod validate;
 
 use std::process::ExitCode;
 
@@ -37,7 +38,9 @@ pub struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Validate(validate::Arguments),
+}
 
 /// How a command ended, as its exit code says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn dispatch(access: &Access, command: Command) -> Result<Ended, Failure> {
-    let _ = access;
-    match command {}
+    match command {
+        Command::Validate(arguments) => validate::run(access, &arguments),
+    }
 }
