@@ -76,9 +76,7 @@ fn repository() -> Scratch {
 #[test]
 fn a_finding_stands_on_the_line_of_its_field_and_fails() {
     let scratch = repository();
-    let bad = ADA
-        .replace("country: GB", "country: Narnia")
-        .replace("- {type: work, value", "- {type: private, value");
+    let bad = ADA.replace("value: ada@", "value: ada@@");
     std::fs::write(
         scratch.join("repo/users/bad.yaml"),
         format!(
@@ -90,10 +88,11 @@ fn a_finding_stands_on_the_line_of_its_field_and_fails() {
     let ran = run(&scratch.join("repo"), &["users/bad.yaml"], "");
     assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
     let expected = "users/bad.yaml
-    13  warning  ScimUser default/ada spec.connectionRef: ScimConnection default/cybsafe is not among the manifests  reference/connection
-    17  error    ScimUser default/ada spec.emails[0].type: must be one of work, home, other  schema/enum
+    14  warning  ScimUser default/ada spec.connectionRef: ScimConnection default/cybsafe is not among the manifests  reference/connection
+    15  warning  ScimUser default/ada spec.userName: differs from spec.emails[work].value: CybSafe may keep two accounts or miss mail  profile/advice
+    18  error    ScimUser default/ada spec.emails[0].value: must match ^[^\\s@]+@[^\\s@]+$  schema/pattern
 
-1 error, 1 warning in 2 objects
+1 error, 2 warnings in 2 objects
 ";
     assert_eq!(ran.out, expected);
     assert_eq!(ran.err, "");

@@ -10,9 +10,8 @@ pub fn corpus(seed: u64, count: usize) -> Vec<Value> {
     let make = |at: usize| {
         let mut object = good(&mut rng, at);
         if at % 2 == 1 {
-            for _ in 0..rng.usize(1..=2) {
-                spoil(&mut rng, &mut object, at / 2);
-            }
+            // How many of its kind were spoilt before.
+            spoil(&mut rng, &mut object, at / 6);
         }
         object
     };
@@ -260,7 +259,7 @@ fn connection_fields() -> Fields {
 /// What breaks rules that chance seldom finds, by kind: the place and the value.
 fn sure(kind: &str) -> Vec<(&'static str, Value)> {
     let long = || json!("a".repeat(600));
-    let mut all = vec![
+    let of_any_kind = vec![
         ("/metadata/name", json!("Not_A_Name")),
         ("/metadata/name", json!("a".repeat(254))),
         ("/metadata/labels", json!({"a b": "x"})),
@@ -279,17 +278,40 @@ fn sure(kind: &str) -> Vec<(&'static str, Value)> {
         ("/nothing", json!(1)),
         ("/spec", json!("x")),
     ];
-    all.extend(match kind {
+    // Each kind has a third of them.
+    let third = ["ScimUser", "ScimGroup", "ScimConnection"]
+        .iter()
+        .position(|k| *k == kind);
+    let shared = of_any_kind
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| Some(at % 3) == third);
+    let mut all = match kind {
         "ScimUser" => vec![
             ("/spec/externalId", json!("12345")),
-            ("/spec/emails", json!([{"type": "work", "value": "a@b.c", "primary": true}, {"type": "home", "value": "d@e.f", "primary": true}])),
-            ("/spec/emails", json!([{"type": "work", "value": "a@b.c"}, {"type": "work", "value": "d@e.f"}])),
+            (
+                "/spec/emails",
+                json!([{"type": "work", "value": "a@b.c", "primary": true}, {"type": "home", "value": "d@e.f", "primary": true}]),
+            ),
+            (
+                "/spec/emails",
+                json!([{"type": "work", "value": "a@b.c"}, {"type": "work", "value": "d@e.f"}]),
+            ),
             ("/spec/emails", json!([{"type": "work", "value": "a@b@c"}])),
             ("/spec/emails", json!(["a@b.c"])),
-            ("/spec/phoneNumbers", json!([{"type": "fax"}, {"value": "1"}])),
+            (
+                "/spec/phoneNumbers",
+                json!([{"type": "fax"}, {"value": "1"}]),
+            ),
             ("/spec/enterprise", json!({"manager": {}})),
-            ("/spec/enterprise", json!({"manager": {"value": "1", "userRef": {"name": "b"}}})),
-            ("/spec/addresses", json!([{"type": "work"}, {"type": "home"}, {"type": "other"}, {"type": "work"}])),
+            (
+                "/spec/enterprise",
+                json!({"manager": {"value": "1", "userRef": {"name": "b"}}}),
+            ),
+            (
+                "/spec/addresses",
+                json!([{"type": "work"}, {"type": "home"}, {"type": "other"}, {"type": "work"}]),
+            ),
             ("/spec/validUntil", json!("2027-02-31T00:00:00Z")),
             ("/spec/validUntil", json!(["2027"])),
             ("/spec/deletionPolicy", json!(null)),
@@ -303,12 +325,24 @@ fn sure(kind: &str) -> Vec<(&'static str, Value)> {
             ("/spec/memberSelector", json!({"matchLabels": {"a b": "c"}})),
             ("/spec/memberSelector", json!({"matchLabels": {"a": "-"}})),
             ("/spec/memberSelector", json!({"matchLabels": {"a": null}})),
-            ("/spec/memberSelector", json!({"matchExpressions": [{"key": "a", "operator": "In"}]})),
-            ("/spec/memberSelector", json!({"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]})),
-            ("/spec/memberSelector", json!({"matchExpressions": [{"key": "a", "operator": "Near"}]})),
+            (
+                "/spec/memberSelector",
+                json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
+            ),
+            (
+                "/spec/memberSelector",
+                json!({"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}),
+            ),
+            (
+                "/spec/memberSelector",
+                json!({"matchExpressions": [{"key": "a", "operator": "Near"}]}),
+            ),
             ("/spec/members", json!([{"userRef": {"name": "A"}}, null])),
             ("/spec/members", json!({"userRef": {"name": "a"}})),
-            ("/spec/members", json!([{"userRef": {"name": "a", "kind": "ScimUser"}}])),
+            (
+                "/spec/members",
+                json!([{"userRef": {"name": "a", "kind": "ScimUser"}}]),
+            ),
             ("/spec/deletionPolicy", json!("Archive")),
             ("/spec/displayName", long()),
         ],
@@ -324,30 +358,44 @@ fn sure(kind: &str) -> Vec<(&'static str, Value)> {
             ("/spec/sync", json!({"interval": "9s"})),
             ("/spec/sync", json!({"interval": "1d"})),
             ("/spec/sync", json!({"interval": "99999h99999h"})),
-            ("/spec/deprovisionGuard", json!({"window": "59s", "maxPercent": 101})),
+            (
+                "/spec/deprovisionGuard",
+                json!({"window": "59s", "maxPercent": 101}),
+            ),
             ("/spec/limits", json!({"maxInFlight": 1.5})),
             ("/spec/limits", json!({"maxInFlight": 1e30})),
             ("/spec/limits", json!({"requestsPerSecond": 0})),
-            ("/spec/adoption", json!({"match": ["UserName", "UserName", "UserName", "UserName"]})),
-            ("/spec/attributeMapping", json!([{"attribute": "city", "path": "a"}, {"attribute": "city", "path": "b"}])),
+            (
+                "/spec/adoption",
+                json!({"match": ["UserName", "UserName", "UserName", "UserName"]}),
+            ),
+            (
+                "/spec/attributeMapping",
+                json!([{"attribute": "city", "path": "a"}, {"attribute": "city", "path": "b"}]),
+            ),
             ("/spec/ownerId", json!("a:b")),
         ],
-    });
+    };
+    all.extend(shared.map(|(_, fault)| fault));
     all
 }
 
-/// Does something to a manifest that may break it: by chance anywhere, or what is known to. The latter are taken in
-/// turn, so that a corpus of some size has all of them.
+/// Does something to a manifest: what is known to break it, each in its turn, and, once all of that was done, something
+/// at one or two places by chance, which may break it or not.
 fn spoil(rng: &mut Rng, object: &mut Value, turn: usize) {
-    if rng.u8(..) < 160 {
-        let sure = sure(object["kind"].as_str().unwrap());
-        let (place, value) = sure[(turn / 3 * 7 + rng.usize(..2)) % sure.len()].clone();
-        let (around, field) = place.rsplit_once('/').unwrap();
-        if let Some(Value::Object(fields)) = object.pointer_mut(around) {
-            fields.insert(field.to_owned(), value);
+    let sure = sure(object["kind"].as_str().unwrap());
+    let Some((place, value)) = sure.get(turn) else {
+        for _ in 0..rng.usize(1..=2) {
+            by_chance(rng, object);
         }
         return;
-    }
+    };
+    let (around, field) = place.rsplit_once('/').unwrap();
+    let fields = object.pointer_mut(around).and_then(Value::as_object_mut);
+    fields.unwrap().insert(field.to_owned(), value.clone());
+}
+
+fn by_chance(rng: &mut Rng, object: &mut Value) {
     let mut places = Vec::new();
     gather("/spec", &object["spec"], &mut places);
     gather("/metadata", &object["metadata"], &mut places);
