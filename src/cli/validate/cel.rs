@@ -30,9 +30,9 @@ impl Opaque for Url {
     }
 }
 
-impl Evaluator {
+impl Default for Evaluator {
     /// One that knows Kubernetes' functions.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let mut functions = Context::default().with_all();
         functions.add_function("isURL", |text: Arc<String>| {
             go::parse_request_uri(&text).is_some()
@@ -69,7 +69,9 @@ impl Evaluator {
         );
         Self { functions }
     }
+}
 
+impl Evaluator {
     /// Asks every rule of the schema. A rule is passed over where something at or below its field is in `before`:
     /// what it would say of a value of another type means nothing.
     pub fn check(&self, node: &Node, value: &Value, before: &[FieldPath], found: &mut Vec<Fault>) {
@@ -222,7 +224,7 @@ mod tests {
 
     fn broken(node: &Node, value: &Value, before: &[FieldPath]) -> Vec<String> {
         let mut found = Vec::new();
-        Evaluator::new().check(node, value, before, &mut found);
+        Evaluator::default().check(node, value, before, &mut found);
         found.iter().map(|f| f.rule.clone()).collect()
     }
 

@@ -156,6 +156,10 @@ pub fn run(access: &Access, arguments: &Arguments) -> Result<Ended, Failure> {
         );
     }
     let elsewhere = manifests::read(&arguments.connection)?;
+    for unreadable in &elsewhere.unreadable {
+        let note = paint::in_style(paint::CAUTION, "note");
+        anstream::eprintln!("{note}: {}: {}", unreadable.place, unreadable.why);
+    }
     if read.unreadable.is_empty() && !read.objects.iter().any(Manifest::is_ours) {
         return Err(Failure::new(format!(
             "no object of {} in what was given",

@@ -38,7 +38,7 @@ impl ApiServer {
         Ok(Self {
             schemas: Schemas::compiled()?,
             metadata: metadata::schema()?,
-            rules: Evaluator::new(),
+            rules: Evaluator::default(),
         })
     }
 

@@ -349,6 +349,21 @@ fn no_value_is_ever_printed() {
     }
 }
 
+#[test]
+#[rustfmt::skip] // One case a line.
+fn a_word_without_quotes_is_what_kubectl_reads_it_as() {
+    // Norway, an octal number, a telephone number: YAML 1.1, as `kubectl apply` reads it.
+    for (written, is_text) in [
+        ("NO", false), ("on", false), ("y", false), ("0123", false), ("+447700900123", false), ("1_000", false), ("1e3", false),
+        ("0x1F", false), (".5", false), ("2027-01-31", true), ("1:30", true), ("GB", true), ("'NO'", true), ("\"0123\"", true),
+    ] {
+        let text = all(&[connection(json!({})), user("ada", json!({}))]);
+        let text = text.replace("\"familyName\":\"Lovelace\"", &format!("\"familyName\": {written}"));
+        let expected: &[&str] = if is_text { &[] } else { &["error schema/type ada spec.name.familyName"] };
+        assert_eq!(found(&text), expected, "{written}");
+    }
+}
+
 fn two() -> Findings {
     let at = |line, severity| Finding {
         place: Place {
