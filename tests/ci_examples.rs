@@ -23,7 +23,9 @@ fn pipelines() -> Result<Vec<Value>> {
     let page = pages.iter().find(|page| page.path.ends_with("cli/ci.md"));
     let fences = page.context("docs/cli/ci.md")?.fences();
     let fences = fences.into_iter().filter(|fence| fence.info == "yaml,ci");
-    fences.map(|fence| Ok(serde_saphyr::from_str(&fence.text)?)).collect()
+    fences
+        .map(|fence| Ok(serde_saphyr::from_str(&fence.text)?))
+        .collect()
 }
 
 /// The commands of a pipeline, in their order; one shell each on GitHub, and one for all on GitLab.
@@ -35,11 +37,18 @@ fn scripts(pipeline: &Value) -> Vec<String> {
     match pipeline.pointer("/jobs/scim/steps") {
         Some(steps) => {
             let steps = steps.as_array().into_iter().flatten();
-            steps.filter_map(|step| step["run"].as_str()).map(str::to_owned).collect()
+            steps
+                .filter_map(|step| step["run"].as_str())
+                .map(str::to_owned)
+                .collect()
         }
         None => {
             let job = &pipeline["scim"];
-            vec![[lines(&job["before_script"]), lines(&job["script"])].concat().join("\n")]
+            vec![
+                [lines(&job["before_script"]), lines(&job["script"])]
+                    .concat()
+                    .join("\n"),
+            ]
         }
     }
 }
@@ -67,7 +76,14 @@ impl Runner {
         // What would go to the forge: the last argument that is a text, or a file of it.
         let log = runner.scratch.join("forge.log");
         for forge in ["gh", "glab"] {
-            runner.tool(forge, &format!("printf '%s\\n' {forge} \"$@\" >> {}; [ \"$1\" != pr ] || cat \"$5\" >> {}", log.display(), log.display()))?;
+            runner.tool(
+                forge,
+                &format!(
+                    "printf '%s\\n' {forge} \"$@\" >> {}; [ \"$1\" != pr ] || cat \"$5\" >> {}",
+                    log.display(),
+                    log.display()
+                ),
+            )?;
         }
         let archive = runner.scratch.join("kubectl-scim.tar.gz");
         runner.tool("curl", &format!("exec cat {}", archive.display()))?;
@@ -106,10 +122,13 @@ impl Runner {
             "spec": {"endpoint": self.simulator.base_url(), "insecure": true, "tokenSecretRef": {"name": "t", "key": "token"}},
         }))?;
         self.person("GB")?;
-        self.write("kustomization.yaml", &json!({
-            "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-            "namespace": "identity", "resources": ["connection.yaml", "ada.yaml"],
-        }))
+        self.write(
+            "kustomization.yaml",
+            &json!({
+                "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+                "namespace": "identity", "resources": ["connection.yaml", "ada.yaml"],
+            }),
+        )
     }
 
     fn person(&self, country: &str) -> Result<()> {
@@ -129,7 +148,9 @@ impl Runner {
     /// One shell, as runners start it; what an earlier one put into `GITHUB_PATH` is in its PATH.
     fn shell(&self, script: &str) -> Result<Output> {
         let added = self.scratch.join("github-path");
-        let mut path = std::fs::read_to_string(&added).unwrap_or_default().replace('\n', ":");
+        let mut path = std::fs::read_to_string(&added)
+            .unwrap_or_default()
+            .replace('\n', ":");
         path += &format!("{}:", self.scratch.join("tools").display());
         path += &std::env::var("PATH")?;
         let run = Command::new("bash")
@@ -155,7 +176,12 @@ impl Runner {
 
 fn told(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{:?} {} {}", output.status, text(&output.stdout), text(&output.stderr))
+    format!(
+        "{:?} {} {}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    )
 }
 
 fn sarif(repository: &Path) -> Result<Value> {
@@ -166,7 +192,11 @@ fn sarif(repository: &Path) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
     let pipelines = pipelines()?;
-    ensure!(pipelines.len() == 2, "one for each forge: {}", pipelines.len());
+    ensure!(
+        pipelines.len() == 2,
+        "one for each forge: {}",
+        pipelines.len()
+    );
     for pipeline in &pipelines {
         let runner = Runner::new().await?;
         let scripts = scripts(pipeline);
@@ -177,7 +207,10 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
         }
         let said = runner.said();
         ensure!(said.contains("SCIM plan"), "{said}");
-        ensure!(said.contains("| create | ScimUser `identity/ada`"), "{said}");
+        ensure!(
+            said.contains("| create | ScimUser `identity/ada`"),
+            "{said}"
+        );
         ensure!(!said.contains("Lovelace"), "no values: {said}");
         ensure!(runner.simulator.users().is_empty(), "a plan writes nothing");
     }
@@ -209,7 +242,11 @@ async fn a_change_that_breaks_a_rule_fails_at_its_line() -> Result<()> {
             });
             ensure!(at, "{found}");
         }
-        ensure!(!told(&output).contains("Atlantis"), "no values: {}", told(&output));
+        ensure!(
+            !told(&output).contains("Atlantis"),
+            "no values: {}",
+            told(&output)
+        );
     }
     Ok(())
 }

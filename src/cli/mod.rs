@@ -10,6 +10,7 @@ pub mod failure;
 pub mod manifests;
 pub mod paint;
 pub mod plan;
+pub mod validate;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Plan(plan::Arguments),
+    Validate(validate::Arguments),
 }
 
 /// How a command ended, as its exit code says it.
@@ -81,5 +83,6 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 async fn dispatch(access: &Access, command: Command) -> Result<Ended, Failure> {
     match command {
         Command::Plan(arguments) => plan::run(access, arguments).await,
+        Command::Validate(arguments) => validate::run(access, &arguments),
     }
 }
