@@ -4,8 +4,10 @@
 //! that was asked for; what it did on the way, and what went wrong, to standard error. Nothing here decides anything
 //! about a person: validation, plans and the guard are the operator's (`domain`, `controller::preview`).
 
+pub mod backend;
 pub mod cluster;
 pub mod failure;
+pub mod import;
 pub mod manifests;
 pub mod paint;
 
@@ -37,7 +39,9 @@ pub struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Import(Box<import::Arguments>),
+}
 
 /// How a command ended, as its exit code says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn dispatch(access: &Access, command: Command) -> Result<Ended, Failure> {
-    let _ = access;
-    match command {}
+    match command {
+        Command::Import(arguments) => import::run(access, *arguments).await,
+    }
 }

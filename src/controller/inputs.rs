@@ -56,6 +56,15 @@ pub async fn inputs(
     last_inputs(object, context, memory, found)
 }
 
+/// The bearer token that a key of a Secret holds, where it is one.
+pub fn token_of(bytes: &[u8]) -> Option<&str> {
+    // A trailing newline is what `echo token | base64` leaves, and never part of a token.
+    std::str::from_utf8(bytes)
+        .ok()
+        .map(|t| t.trim_end_matches(['\r', '\n']))
+        .filter(|t| !t.is_empty() && t.chars().all(|c| c.is_ascii_graphic()))
+}
+
 async fn read_inputs(
     object: &ScimConnection,
     context: &Context,
@@ -95,12 +104,7 @@ async fn read_inputs(
             format!("Secret {} has no key {}", reference.name, reference.key),
         )
     })?;
-    // A trailing newline is what `echo token | base64` leaves, and never part of a token.
-    let token = std::str::from_utf8(bytes.expose())
-        .ok()
-        .map(|t| t.trim_end_matches(['\r', '\n']))
-        .filter(|t| !t.is_empty() && t.chars().all(|c| c.is_ascii_graphic()));
-    let token = token.ok_or_else(|| {
+    let token = token_of(bytes.expose()).ok_or_else(|| {
         no_token(Reason::TokenMalformed, format!("key {} of Secret {} is not a bearer token: it must be one line of visible ASCII without spaces", reference.key, reference.name))
     })?;
     let ca = match &object.spec.ca_bundle_ref {

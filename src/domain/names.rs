@@ -59,7 +59,8 @@ pub fn same_namespace(mark: &str, other: &str) -> bool {
     home(mark).is_some() && home(mark) == home(other)
 }
 
-pub(super) fn short_hash(text: &str) -> String {
+/// The first 16 hexadecimal digits of the SHA-256 of a text.
+pub fn short_hash(text: &str) -> String {
     let digest = <sha2::Sha256 as sha2::Digest>::digest(text.as_bytes());
     let bytes = digest.iter().take(8);
     bytes.map(|byte| format!("{byte:02x}")).collect()

@@ -47,6 +47,9 @@ pub struct ListQuery {
     /// The attributes not wanted; ignored where `attributes` is given, since
     /// RFC 7644 §3.4.2.5 allows one of the two.
     pub excluded: Vec<String>,
+    /// Which resources are wanted (RFC 7644 §3.4.2.2); all where there is
+    /// none. Servers ignore filters: what comes has to be looked at.
+    pub filter: Option<String>,
 }
 
 impl ListQuery {
@@ -58,6 +61,7 @@ impl ListQuery {
             count,
             attributes: Vec::new(),
             excluded: Vec::new(),
+            filter: None,
         }
     }
 }
@@ -144,6 +148,7 @@ impl Client {
             count,
             attributes,
             excluded,
+            filter,
         } = query;
         let first = matches!(start, Start::Index(0 | 1) | Start::Cursor(None));
         let mut parameters = vec![match start {
@@ -155,6 +160,9 @@ impl Client {
             parameters.push(("attributes", attributes.join(",")));
         } else if !excluded.is_empty() {
             parameters.push(("excludedAttributes", excluded.join(",")));
+        }
+        if let Some(filter) = filter {
+            parameters.push(("filter", filter.clone()));
         }
         let url = self.inner.endpoint.url(kind.endpoint(), &parameters)?;
         let reply = self

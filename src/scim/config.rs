@@ -41,6 +41,9 @@ pub struct ClientConfig {
     /// personal data out of the server's access logs; falls back to GET where
     /// the server does not offer it.
     pub search_by_post: bool,
+    /// Sends nothing but GET, and POST to `.search`: whatever else is asked
+    /// for is an error, and no request.
+    pub read_only: bool,
 }
 
 impl ClientConfig {
@@ -61,6 +64,7 @@ impl ClientConfig {
             wire: Wire::network(),
             use_system_proxy: false,
             search_by_post: false,
+            read_only: false,
         }
     }
 }

@@ -143,6 +143,9 @@ pub enum ScimError {
     /// another configuration, or the operator stops.
     #[error("the connection was closed before the request was sent")]
     Closed,
+    /// The client may only read: nothing was sent.
+    #[error("this would change the server, and the client may only read")]
+    ReadOnly,
     /// The id cannot be addressed: empty, `.`, `..` or too long.
     #[error("the id cannot be used in a URL")]
     UnusableId,
@@ -207,7 +210,7 @@ impl ScimError {
             | Self::ReplyTooLarge
             | Self::Unanswered => ErrorClass::Transient,
             Self::Shared { error, .. } => error.class(),
-            Self::NotImplemented => ErrorClass::Unsupported,
+            Self::NotImplemented | Self::ReadOnly => ErrorClass::Unsupported,
             Self::Closed => ErrorClass::Closed,
             Self::Connect(_)
             | Self::AddressRefused
@@ -241,6 +244,7 @@ impl ScimError {
             | Self::Connect(_)
             | Self::AddressRefused
             | Self::Closed
+            | Self::ReadOnly
             | Self::UnusableId => false,
         }
     }

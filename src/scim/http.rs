@@ -112,6 +112,7 @@ pub(crate) struct Transport {
     /// Learned from a 415: the server wants `application/json`.
     plain_json: AtomicBool,
     tally: Arc<Tally>,
+    read_only: bool,
 }
 
 impl Transport {
@@ -124,6 +125,7 @@ impl Transport {
             fence: config.fence.clone(),
             plain_json: AtomicBool::new(false),
             tally: config.tally.clone(),
+            read_only: config.read_only,
         })
     }
 
@@ -181,6 +183,9 @@ impl Transport {
             // Our own values serialise; if one ever did not, nothing was sent.
             let bytes = serde_json::to_vec(body).map_err(|_| ScimError::Connect(Cause::Request))?;
             *request.body_mut() = Some(bytes.into());
+        }
+        if self.read_only && !only_reads(&call.method, &call.url) {
+            return Err(ScimError::ReadOnly);
         }
         // Asked last of all: the process may have been paused while it waited, and another may lead.
         if !self.fence.is_open() {
@@ -276,6 +281,12 @@ fn network(config: &ClientConfig, endpoint: &Endpoint) -> Result<reqwest::Client
         builder = builder.tls_certs_merge(bundle);
     }
     builder.build().map_err(ConfigError::Tls)
+}
+
+/// Whether a request changes nothing: a GET, or a search by POST (RFC 7644 §3.4.3).
+fn only_reads(method: &Method, url: &Url) -> bool {
+    let is_search = || url.path().ends_with("/.search");
+    *method == Method::GET || (*method == Method::POST && is_search())
 }
 
 /// The Authorization header of a token, where it is one (RFC 6750 §2.1).

@@ -44,6 +44,8 @@ pub struct ListingOptions {
     pub attributes: Vec<String>,
     /// The attributes not wanted.
     pub excluded: Vec<String>,
+    /// Which resources are asked for, as [`ListQuery::filter`].
+    pub filter: Option<String>,
 }
 
 impl Default for ListingOptions {
@@ -59,6 +61,7 @@ impl Default for ListingOptions {
             cursor: false,
             attributes: Vec::new(),
             excluded: Vec::new(),
+            filter: None,
         }
     }
 }
@@ -160,6 +163,7 @@ impl Walk {
             cursor,
             attributes,
             excluded,
+            filter,
         } = options;
         let first = if *cursor {
             Start::Cursor(None)
@@ -172,6 +176,7 @@ impl Walk {
                 count: (*page_size).max(1),
                 attributes: attributes.clone(),
                 excluded: excluded.clone(),
+                filter: filter.clone(),
             },
             first,
             seen: HashSet::new(),

@@ -253,3 +253,60 @@ async fn duplicates_are_conflicts_also_with_status_400() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_client_that_may_only_read_sends_no_change_and_every_question() {
+    use crate::scim::discovery::Bulk;
+    let server = Server::start(|_| scim(200, json!({"id": "1", "Resources": []}))).await;
+    let mut config = config(&format!("{}/scim/v2/", server.origin));
+    config.read_only = true;
+    config.search_by_post = true;
+    let client = Client::new(config).unwrap();
+    let patch = Patch(vec![PatchOp::Remove {
+        path: "title".into(),
+    }]);
+    for kind in [User, Group] {
+        let refused = [
+            client.create(kind, &json!({})).await.unwrap_err(),
+            client.patch(kind, "1", &patch, None).await.unwrap_err(),
+            client
+                .replace(kind, "1", &json!({}), None)
+                .await
+                .unwrap_err(),
+            client.delete(kind, "1").await.unwrap_err(),
+            // An id that looks like a search is still an id.
+            client
+                .patch(kind, "x/.search", &patch, None)
+                .await
+                .unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(error, ScimError::ReadOnly);
+            assert!(!error.possibly_applied());
+        }
+    }
+    client.use_bulk(Some(Bulk::default()), "identity/scim");
+    let bulk = client.create(User, &json!({"userName": "ada"})).await;
+    assert!(bulk.is_err(), "{bulk:?}");
+    assert!(server.seen().is_empty(), "{:?}", server.seen());
+
+    client.get(User, "1").await.unwrap();
+    client.find(User, "userName", "ada").await.unwrap();
+    client.list(Group, &ListQuery::first(1)).await.unwrap();
+    let methods: Vec<_> = server.seen().into_iter().map(|seen| seen.method).collect();
+    assert_eq!(methods, ["GET", "POST", "GET"]);
+}
+
+#[tokio::test]
+async fn a_filter_is_passed_on_and_is_one_parameter() {
+    let server = Server::start(|_| scim(200, json!({"Resources": []}))).await;
+    let query = ListQuery {
+        filter: Some(r#"userName sw "a&b""#.into()),
+        ..ListQuery::first(10)
+    };
+    server.client().list(User, &query).await.unwrap();
+    assert_eq!(
+        server.seen()[0].target,
+        "/scim/v2/Users?startIndex=1&count=10&filter=userName%20sw%20%22a%26b%22"
+    );
+}
