@@ -45,6 +45,7 @@ const ODD: [&str; 12] = [
 async fn five_hundred_people_on_the_cybsafe_simulator_are_adopted_without_a_write() -> Result<()> {
     let simulator = Simulator::start(SimConfig {
         tokens: vec![TOKEN.into()],
+        page_cap: 1000,
         ..SimConfig::default()
     })
     .await?;
@@ -71,7 +72,7 @@ fn somebody(number: usize, manager: Option<&str>) -> Value {
         "name": {"givenName": ODD[(number / 2) % ODD.len()], "familyName": format!("Nō {number}")},
         "emails": [{"type": "work", "value": user_name, "primary": true}],
         "phoneNumbers": [{"type": "mobile", "value": format!("+4477009{number:05}")}],
-        "addresses": [{"type": "work", "country": if number.is_multiple_of(3) { "NO" } else { "gb" }}],
+        "addresses": [{"type": "work", "country": if number.is_multiple_of(3) { "NO" } else { "GB" }}],
         "preferredLanguage": "en-us",
         (ENTERPRISE): enterprise,
     })

@@ -107,14 +107,38 @@ async fn listed<T>(
     wanted: Wanted<'_>,
     read: impl Fn(&Value) -> Option<T>,
 ) -> Result<Listed<T>, ScimError> {
+    let comparison = wanted.filter.and_then(Comparison::read);
+    let by_backend = listed_by(backend, kind, wanted, wanted.filter, &read).await;
+    match by_backend {
+        // Some understand `eq` alone, and a few nothing: what can be evaluated here needs no backend that can.
+        Err(ScimError::BadRequest { .. }) if comparison.is_some() => {
+            let mut all = listed_by(backend, kind, wanted, None, &read).await?;
+            let what = kind.endpoint();
+            all.notes.push(format!(
+                "{what}: the backend refused the filter, so that it was evaluated here, over all that there is"
+            ));
+            Ok(all)
+        }
+        answered => answered,
+    }
+}
+
+/// The same, where the backend is asked with `asked`, whatever is wanted.
+async fn listed_by<T>(
+    backend: &Backend,
+    kind: ResourceKind,
+    wanted: Wanted<'_>,
+    asked: Option<&str>,
+    read: &impl Fn(&Value) -> Option<T>,
+) -> Result<Listed<T>, ScimError> {
     let Wanted { filter, limit } = wanted;
     let comparison = filter.and_then(Comparison::read);
     let mut found: Vec<(Match, T)> = Vec::new();
     let mut not_matching = 0;
-    let bar = bar(total(backend, kind, filter).await, "listing");
+    let bar = bar(total(backend, kind, asked).await, "listing");
     let options = ListingOptions {
         page_size: backend.connection.spec.dialect.page_size,
-        filter: filter.map(str::to_owned),
+        filter: asked.map(str::to_owned),
         ..ListingOptions::default()
     };
     let listing = list_all(&backend.client, kind, &options, |page| {
@@ -148,7 +172,7 @@ async fn listed<T>(
     if filter.is_some() && !checked {
         notes.push(format!("{what}: the filter is the backend's to understand: what it answered is taken for what matches"));
     }
-    if not_matching > 0 {
+    if not_matching > 0 && asked.is_some() {
         notes.push(format!(
             "{what}: the backend answered with {not_matching} that do not match the filter"
         ));
