@@ -89,7 +89,7 @@ pub fn spec_of(seen: &ObservedGroup, target: &Target<'_>, users: &Imported) -> B
             Mark::Foreign(mark) => Some(mark.to_owned()),
             _ => None,
         },
-        members: names.into_iter().map(member).collect(),
+        members: names.into_iter().map(|name| member(name)).collect(),
         member_selector: None,
         membership: if left_out.is_empty() {
             Membership::Exact
@@ -108,10 +108,10 @@ pub fn spec_of(seen: &ObservedGroup, target: &Target<'_>, users: &Imported) -> B
     }
 }
 
-fn member(name: &String) -> Member {
+fn member(name: &str) -> Member {
     Member {
         user_ref: UserRef {
-            name: name.clone(),
+            name: name.to_owned(),
             namespace: None,
         },
     }

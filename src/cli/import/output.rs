@@ -63,8 +63,7 @@ pub fn folder(into: &Path, files: &[File], force: bool) -> Result<(), Failure> {
     if is_new {
         return fs::rename(&stage.0, into).map_err(failed);
     }
-    let mut moved = 0;
-    for (path, _) in &all {
+    for (moved, (path, _)) in all.iter().enumerate() {
         let target = into.join(path);
         let made = target.parent().map_or(Ok(()), fs::create_dir_all);
         if let Err(error) = made.and_then(|()| fs::rename(stage.0.join(path), &target)) {
@@ -75,7 +74,6 @@ pub fn folder(into: &Path, files: &[File], force: bool) -> Result<(), Failure> {
             );
             return Err(Failure::of(told, error));
         }
-        moved += 1;
     }
     Ok(())
 }

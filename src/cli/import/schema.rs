@@ -14,7 +14,7 @@ use crate::domain::validate::Violation;
 
 /// The CEL rules that can be judged here, by their text: what else is in the definitions is either on updates, or on
 /// fields that import never writes. Held to be all of them by a test.
-const RULES: [(&str, fn(&Value) -> bool); 3] = [
+const RULES: [(&str, Holds); 3] = [
     ("!self.matches('^[0-9]+$')", |id| {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         !id.as_str().is_some_and(digits)
@@ -30,6 +30,9 @@ const RULES: [(&str, fn(&Value) -> bool); 3] = [
         manager.get("userRef").is_some() != manager.get("value").is_some()
     }),
 ];
+
+/// Whether a rule holds of a value.
+type Holds = fn(&Value) -> bool;
 
 /// The schema of the spec of one kind.
 #[derive(Debug)]
