@@ -2,11 +2,9 @@
 //! that an imported spec can break.
 //!
 //! The definitions are the types' own, as they are applied to a cluster. Rules on an update say nothing of what is new.
-
-use std::collections::BTreeMap;
+//! Patterns and rules are known by their text and judged by code: there is no engine here that runs expressions.
 
 use kube::CustomResourceExt;
-use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::cli::Failure;
@@ -34,11 +32,40 @@ const RULES: [(&str, Holds); 3] = [
 /// Whether a rule holds of a value.
 type Holds = fn(&Value) -> bool;
 
+/// The patterns that can be judged here, by their text. They are RE2's, whose `\s` is of ASCII, and whose `.` is no end
+/// of a line. Held to be all of them by a test.
+const PATTERNS: [(&str, fn(&str) -> bool); 4] = [
+    (r"^\S(.*\S)?$", |text| {
+        !text.is_empty()
+            && !text.starts_with(is_space)
+            && !text.ends_with(is_space)
+            && !text.contains('\n')
+    }),
+    (r"^[^\s@]+@[^\s@]+$", |text| {
+        let part = |part: &str| !part.is_empty() && !part.contains(|c| c == '@' || is_space(c));
+        text.split_once('@')
+            .is_some_and(|(local, host)| part(local) && part(host))
+    }),
+    ("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", is_label),
+    (
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        |text| text.split('.').all(is_label),
+    ),
+];
+
+fn is_space(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\x0C' | '\r' | ' ')
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// The schema of the spec of one kind.
 #[derive(Debug)]
 pub struct Schema {
     spec: Value,
-    patterns: BTreeMap<String, Regex>,
 }
 
 impl Schema {
@@ -53,83 +80,65 @@ impl Schema {
             .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
             .ok_or_else(|| Failure::new(format!("{} has no spec", told())))?
             .clone();
-        let mut patterns = BTreeMap::new();
-        collect(&spec, &mut patterns).map_err(|e| Failure::of(told(), e))?;
-        Ok(Self { spec, patterns })
+        Ok(Self { spec })
     }
 
     /// What is wrong with a spec, field by field; the elements of a list that have a type are named by it.
     pub fn violations(&self, spec: &Value) -> Vec<Violation> {
         let mut found = Vec::new();
-        self.judge(&self.spec, spec, "spec", &mut found);
+        judge(&self.spec, spec, "spec", &mut found);
         found
     }
-
-    fn judge(&self, schema: &Value, value: &Value, field: &str, found: &mut Vec<Violation>) {
-        let mut broken = |rule: String| {
-            found.push(Violation {
-                field: field.to_owned(),
-                rule,
-                unsupported: false,
-            });
-        };
-        let bound = |name: &str| schema[name].as_u64();
-        if let Some(text) = value.as_str() {
-            let length = text.chars().count() as u64;
-            if let Some(least) = bound("minLength").filter(|least| length < *least) {
-                broken(format!("must have at least {least} characters"));
-            }
-            if let Some(most) = bound("maxLength").filter(|most| length > *most) {
-                broken(format!("must have at most {most} characters"));
-            }
-            let pattern = schema["pattern"].as_str();
-            let regex = pattern.and_then(|pattern| self.patterns.get(pattern));
-            if regex.is_some_and(|regex| !regex.is_match(text.as_bytes())) {
-                broken(format!("must match {}", pattern.unwrap_or_default()));
-            }
-        }
-        if let Some(items) = value.as_array()
-            && let Some(most) = bound("maxItems").filter(|most| items.len() as u64 > *most)
-        {
-            broken(format!("must have at most {most} items"));
-        }
-        for rule in schema["x-kubernetes-validations"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let known = RULES.iter().find(|(text, _)| rule["rule"] == *text);
-            if known.is_some_and(|(_, holds)| !holds(value)) {
-                broken(rule["message"].as_str().unwrap_or_default().to_owned());
-            }
-        }
-        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-            let named = item["type"].as_str().map(str::to_owned);
-            let named = named.unwrap_or_else(|| index.to_string());
-            self.judge(&schema["items"], item, &format!("{field}[{named}]"), found);
-        }
-        for (name, member) in value.as_object().into_iter().flatten() {
-            let schema = &schema["properties"][name];
-            self.judge(schema, member, &format!("{field}.{name}"), found);
-        }
-    }
 }
 
-/// The patterns of a schema. They are RE2's, whose classes such as `\s` are of ASCII.
-fn collect(schema: &Value, into: &mut BTreeMap<String, Regex>) -> Result<(), regex::Error> {
-    if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
-        let regex = RegexBuilder::new(pattern).unicode(false).build()?;
-        into.insert(pattern.to_owned(), regex);
+fn judge(schema: &Value, value: &Value, field: &str, found: &mut Vec<Violation>) {
+    let mut broken = |rule: String| {
+        found.push(Violation {
+            field: field.to_owned(),
+            rule,
+            unsupported: false,
+        });
+    };
+    let bound = |name: &str| schema[name].as_u64();
+    if let Some(text) = value.as_str() {
+        let length = text.chars().count() as u64;
+        if let Some(least) = bound("minLength").filter(|least| length < *least) {
+            broken(format!("must have at least {least} characters"));
+        }
+        if let Some(most) = bound("maxLength").filter(|most| length > *most) {
+            broken(format!("must have at most {most} characters"));
+        }
+        let pattern = schema["pattern"].as_str();
+        let known = PATTERNS.iter().find(|(known, _)| pattern == Some(*known));
+        if known.is_some_and(|(_, matches)| !matches(text)) {
+            broken(format!("must match {}", pattern.unwrap_or_default()));
+        }
     }
-    for member in schema.as_object().into_iter().flat_map(|o| o.values()) {
-        collect(member, into)?;
+    if let Some(items) = value.as_array()
+        && let Some(most) = bound("maxItems").filter(|most| items.len() as u64 > *most)
+    {
+        broken(format!("must have at most {most} items"));
     }
-    for item in schema.as_array().into_iter().flatten() {
-        collect(item, into)?;
+    for rule in schema["x-kubernetes-validations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let known = RULES.iter().find(|(text, _)| rule["rule"] == *text);
+        if known.is_some_and(|(_, holds)| !holds(value)) {
+            broken(rule["message"].as_str().unwrap_or_default().to_owned());
+        }
     }
-    Ok(())
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        let named = item["type"].as_str().map(str::to_owned);
+        let named = named.unwrap_or_else(|| index.to_string());
+        judge(&schema["items"], item, &format!("{field}[{named}]"), found);
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        let schema = &schema["properties"][name];
+        judge(schema, member, &format!("{field}.{name}"), found);
+    }
 }
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -161,7 +170,47 @@ mod tests {
         assert_eq!(found[0].rule, "must have at most 10000 items");
     }
 
-    /// A rule that is added to a definition is either judged here, or said to be none of import's.
+    #[test]
+    fn patterns_are_judged_as_re2_would() {
+        let judged = |pattern: &str, text: &str| {
+            let found = PATTERNS.iter().find(|(known, _)| *known == pattern);
+            found.unwrap().1(text)
+        };
+        let (text, mail) = (r"^\S(.*\S)?$", r"^[^\s@]+@[^\s@]+$");
+        let label = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+        let name = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+        for (pattern, good, bad) in [
+            (
+                text,
+                &["a", "a b", "\u{a0}", "é"][..],
+                &["", " ", " a", "a\t", "a\nb"][..],
+            ),
+            (
+                mail,
+                &["a@b", "é@x.y", "a\u{a0}@b"],
+                &["", "a", "@b", "a@", "a@b@c", "a @b", "a@b\n"],
+            ),
+            (
+                label,
+                &["a", "7", "a-b", "a--b"],
+                &["", "-a", "a-", "A", "a.b", "é"],
+            ),
+            (
+                name,
+                &["a", "a.b", "a-b.7"],
+                &["", ".", "a.", ".a", "a..b", "a.-b"],
+            ),
+        ] {
+            for one in good {
+                assert!(judged(pattern, one), "{pattern}: {one:?}");
+            }
+            for one in bad {
+                assert!(!judged(pattern, one), "{pattern}: {one:?}");
+            }
+        }
+    }
+
+    /// A rule, or a pattern, that is added to a definition is either judged here, or said to be none of import's.
     #[test]
     fn every_rule_of_the_definitions_is_known() {
         const NOT_OURS: [&str; 1] = ["connectionRef is immutable"];
@@ -173,6 +222,9 @@ mod tests {
             {
                 let text = |name: &str| rule[name].as_str().unwrap_or_default().to_owned();
                 found.push((field.to_owned(), text("rule"), text("message")));
+            }
+            if let Some(pattern) = schema["pattern"].as_str() {
+                found.push((field.to_owned(), pattern.to_owned(), "a pattern".to_owned()));
             }
             for (name, member) in schema["properties"].as_object().into_iter().flatten() {
                 rules(member, &format!("{field}.{name}"), found);
@@ -191,7 +243,8 @@ mod tests {
         // Import writes no selector.
         found.retain(|(field, _, _)| !field.starts_with("group.memberSelector"));
         for (field, rule, message) in &found {
-            let known = RULES.iter().any(|(text, _)| text == rule);
+            let pattern = PATTERNS.iter().any(|(text, _)| text == rule);
+            let known = pattern || RULES.iter().any(|(text, _)| text == rule);
             assert!(known || NOT_OURS.contains(&&**message), "{field}: {rule}");
         }
         for (text, _) in RULES {
