@@ -31,10 +31,12 @@ const RULES: [(&str, Holds); 3] = [
 
 /// Whether a rule holds of a value.
 type Holds = fn(&Value) -> bool;
+/// Whether a text matches a pattern.
+type Matches = fn(&str) -> bool;
 
 /// The patterns that can be judged here, by their text. They are RE2's, whose `\s` is of ASCII, and whose `.` is no end
 /// of a line. Held to be all of them by a test.
-const PATTERNS: [(&str, fn(&str) -> bool); 4] = [
+const PATTERNS: [(&str, Matches); 4] = [
     (r"^\S(.*\S)?$", |text| {
         !text.is_empty()
             && !text.starts_with(is_space)
