@@ -254,8 +254,11 @@ fn specs_name_no_file_and_are_no_template() {
     }
     let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
     for engine in engines {
-        let named = manifest
-            .lines()
+        // What only the command line tool has is not in the operator (see `[features]`): it evaluates the patterns of our
+        // own definitions, in linear time.
+        let ours = manifest.lines().filter(|l| !l.contains("optional = true"));
+        let named = ours
+            .into_iter()
             .any(|l| l.starts_with(&format!("{engine} ")) || l.starts_with(&format!("{engine}.")));
         assert!(
             !named,

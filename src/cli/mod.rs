@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod cluster;
 pub mod failure;
+pub mod import;
 pub mod manifests;
 pub mod paint;
 pub mod plan;
@@ -41,6 +42,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Import(Box<import::Arguments>),
     Plan(plan::Arguments),
     Validate(validate::Arguments),
 }
@@ -82,6 +84,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 
 async fn dispatch(access: &Access, command: Command) -> Result<Ended, Failure> {
     match command {
+        Command::Import(arguments) => import::run(access, *arguments).await,
         Command::Plan(arguments) => plan::run(access, arguments).await,
         Command::Validate(arguments) => validate::run(access, &arguments),
     }
