@@ -82,7 +82,7 @@ async fn a_connection_in_trouble_is_seen_steered_and_well_again() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_approved_once_is_approved_again_and_missing_accounts_are_made_anew() -> Result<()>
 {
-    let scene = scene::stage().await?;
+    let mut scene = scene::stage().await?;
     let guard = json!({"deprovisionGuard": {"maxPercent": 0, "minimum": 0}});
     scene.connect(guard).await?;
     let (rig, admin) = (&scene.rig, Person::of(scene.rig.plane.admin_kubeconfig()));
@@ -147,6 +147,24 @@ async fn what_was_approved_once_is_approved_again_and_missing_accounts_are_made_
     }
     rig.connection_is("Ready", "True", "Connected").await?;
     ensure!(scene.simulator.users().len() == 2);
+
+    // An operator that stands still answers nothing.
+    scene.rig.operator.pause()?;
+    let waits = [
+        "reconcile",
+        "scim",
+        "-n",
+        NAMESPACE,
+        "--wait",
+        "--timeout",
+        "1s",
+    ];
+    let unanswered = admin.runs(&waits).await?;
+    scene.rig.operator.resume()?;
+    ensure!(
+        unanswered.code == 2 && unanswered.err.contains("has not answered within 1s"),
+        "{unanswered:?}"
+    );
     Ok(())
 }
 

@@ -42,14 +42,41 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When nobody takes what is printed.
-pub fn run(mut command: Command, arguments: &Arguments) -> Result<Ended, Failure> {
-    // Made whole first: clap_complete panics where it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, PROGRAM, &mut script);
+pub fn run(command: &Command, arguments: &Arguments) -> Result<Ended, Failure> {
+    let script = script(command, arguments.shell);
     let mut output = std::io::stdout().lock();
     std::io::Write::write_all(&mut output, &script)
         .map_err(|e| Failure::of("standard output", e))?;
     Ok(Ended::Well)
+}
+
+/// The script that completes what a person types, and nothing that is hidden from help.
+fn script(command: &Command, shell: Shell) -> Vec<u8> {
+    let shown = command.get_subcommands().filter(|c| !c.is_hide_set());
+    let mut command = Command::new(PROGRAM)
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .args(command.get_arguments().cloned())
+        .subcommands(shown.cloned());
+    // Made whole first: clap_complete panics where it cannot write.
+    let mut script = Vec::new();
+    if shell != Shell::Bash {
+        clap_complete::generate(shell, &mut command, PROGRAM, &mut script);
+        return script;
+    }
+    // With a dash in the name bash would complete nothing behind a subcommand (clap's issue 6421). So the script is
+    // made by another name, and at its end, where it says what it completes, that is put right.
+    let plain = PROGRAM.replace('-', "_");
+    clap_complete::generate(shell, &mut command, &plain, &mut script);
+    let script = String::from_utf8_lossy(&script);
+    let lines = script.lines().map(|line| {
+        let is_registration = line.trim_start().starts_with("complete ");
+        match line.strip_suffix(&plain).filter(|_| is_registration) {
+            Some(line) => format!("{line}{PROGRAM}\n"),
+            None => format!("{line}\n"),
+        }
+    });
+    lines.collect::<String>().into_bytes()
 }
 
 /// What kubectl's completion asks
@@ -221,7 +248,7 @@ async fn objects(access: &Access, prefix: &str, names: Names) -> Vec<String> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
 
@@ -278,16 +305,88 @@ mod tests {
     }
 
     #[test]
-    fn every_shell_gets_a_script_that_knows_the_commands() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
-            let mut script = Vec::new();
-            let mut command = crate::cli::Arguments::command();
-            clap_complete::generate(shell, &mut command, PROGRAM, &mut script);
+    fn every_shell_gets_a_script_that_knows_the_commands_and_nothing_hidden() {
+        for shell in Shell::value_variants() {
+            let script = script(&crate::cli::Arguments::command(), *shell);
             let script = String::from_utf8(script).unwrap();
             assert!(
                 script.contains(PROGRAM) && script.contains("approve"),
                 "{shell}"
             );
+            assert!(!script.contains("__complete"), "{shell}");
         }
+    }
+
+    #[test]
+    fn bash_completes_by_the_script() {
+        let folder = std::env::temp_dir().join(format!("kubectl-scim-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("completion.bash");
+        let made = script(&crate::cli::Arguments::command(), Shell::Bash);
+        std::fs::write(&file, made).unwrap();
+        // Bash hands over the command, the word and the one before it.
+        let ask = r#"source "$0"; F=$(complete -p kubectl-scim | sed 's/.*-F //;s/ .*//'); COMP_WORDS=(kubectl-scim $1 "$2"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); $F kubectl-scim "$2" "$1"; echo "${COMPREPLY[@]}""#;
+        for (before, word, expected) in [
+            ("", "appr", "approve"),
+            ("status", "--wat", "--watch"),
+            ("completion", "z", "zsh"),
+        ] {
+            let asked = std::process::Command::new("bash")
+                .arg("-c")
+                .arg(ask)
+                .arg(&file)
+                .args([before, word])
+                .output()
+                .unwrap();
+            let said = String::from_utf8(asked.stdout).unwrap();
+            assert_eq!(said.trim(), expected, "{before} {word}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// The lines of a text that are commands of ours, each as its words, without what a shell does with them.
+    fn examples(text: &str) -> Vec<Vec<String>> {
+        let lines = text
+            .lines()
+            .map(|line| line.trim().trim_start_matches("$ "));
+        let ours = lines.filter_map(|line| {
+            let words = line.strip_prefix("kubectl scim ")?;
+            let end = words.find(['|', '>', '#']).unwrap_or(words.len());
+            Some(words[..end].split_whitespace().map(str::to_owned).collect())
+        });
+        ours.collect()
+    }
+
+    #[test]
+    fn the_examples_of_help_and_of_the_pages_are_commands() {
+        let mut texts = vec![
+            include_str!("../../docs/cli/status.md").to_owned(),
+            include_str!("../../docs/cli/install.md").to_owned(),
+        ];
+        let ours = [
+            "abandon",
+            "approve",
+            "reconcile",
+            "resume",
+            "status",
+            "suspend",
+        ];
+        for command in crate::cli::Arguments::command().get_subcommands() {
+            if ours.contains(&command.get_name()) {
+                let help = command.get_after_help().unwrap().to_string();
+                assert!(examples(&help).len() >= 2, "{}", command.get_name());
+                texts.push(help);
+            }
+        }
+        let mut tried = 0;
+        for words in texts.iter().flat_map(|text| examples(text)) {
+            let whole = ["kubectl-scim".to_owned()].into_iter().chain(words.clone());
+            let parsed = crate::cli::Arguments::command().try_get_matches_from(whole);
+            let told = parsed.err().map(|e| e.kind());
+            let is_fine = told.is_none_or(|kind| kind == clap::error::ErrorKind::DisplayVersion);
+            assert!(is_fine, "{words:?}: {told:?}");
+            tried += 1;
+        }
+        assert!(tried > 20, "{tried}");
     }
 }

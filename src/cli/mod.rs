@@ -100,7 +100,7 @@ async fn dispatch(access: &Access, command: Command) -> Result<Ended, Failure> {
         Command::Abandon(arguments) => abandon::run(access, arguments).await,
         Command::Approve(arguments) => approve::run(access, arguments).await,
         Command::Complete(words) => completion::complete(Arguments::command(), words).await,
-        Command::Completion(arguments) => completion::run(Arguments::command(), &arguments),
+        Command::Completion(arguments) => completion::run(&Arguments::command(), &arguments),
         Command::Reconcile(arguments) => reconcile::run(access, arguments).await,
         Command::Resume(arguments) => suspend::resume(access, arguments).await,
         Command::Status(arguments) => status::run(access, arguments).await,
