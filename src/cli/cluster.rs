@@ -32,6 +32,19 @@ pub struct Cluster {
 }
 
 impl Access {
+    /// The way that these flags say, each by its name without dashes; others are read past.
+    pub fn of(flags: &[(String, String)]) -> Self {
+        let said = |name: &str| {
+            let mut all = flags.iter().rev();
+            all.find(|(flag, _)| flag == name).map(|(_, value)| value)
+        };
+        Self {
+            kubeconfig: said("kubeconfig").map(PathBuf::from),
+            context: said("context").cloned(),
+            namespace: said("namespace").cloned(),
+        }
+    }
+
     /// The namespace that was said.
     pub fn said_namespace(&self) -> Option<&str> {
         self.namespace.as_deref()

@@ -4,18 +4,29 @@
 //! that was asked for; what it did on the way, and what went wrong, to standard error. Nothing here decides anything
 //! about a person: validation, plans and the guard are the operator's (`domain`, `controller::preview`).
 
+pub mod abandon;
+pub mod approve;
 pub mod backend;
 pub mod cluster;
+pub mod completion;
+pub mod confirm;
 pub mod failure;
 pub mod import;
+pub mod kinds;
 pub mod manifests;
+pub mod objects;
 pub mod paint;
 pub mod plan;
+pub mod reconcile;
+pub mod refused;
+pub mod status;
+pub mod suspend;
+pub mod tame;
 pub mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::cluster::Access;
 pub use self::failure::Failure;
@@ -42,8 +53,17 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Abandon(abandon::Arguments),
+    Approve(approve::Arguments),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Words),
+    Completion(completion::Arguments),
     Import(Box<import::Arguments>),
     Plan(plan::Arguments),
+    Reconcile(reconcile::Arguments),
+    Resume(suspend::Resume),
+    Status(status::Arguments),
+    Suspend(suspend::Suspend),
     Validate(validate::Arguments),
 }
 
@@ -84,8 +104,16 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 
 async fn dispatch(access: &Access, command: Command) -> Result<Ended, Failure> {
     match command {
+        Command::Abandon(arguments) => abandon::run(access, arguments).await,
+        Command::Approve(arguments) => approve::run(access, arguments).await,
+        Command::Complete(words) => completion::complete(Arguments::command(), words).await,
+        Command::Completion(arguments) => completion::run(&Arguments::command(), &arguments),
         Command::Import(arguments) => import::run(access, *arguments).await,
         Command::Plan(arguments) => plan::run(access, arguments).await,
+        Command::Reconcile(arguments) => reconcile::run(access, arguments).await,
+        Command::Resume(arguments) => suspend::resume(access, arguments).await,
+        Command::Status(arguments) => status::run(access, arguments).await,
+        Command::Suspend(arguments) => suspend::suspend(access, arguments).await,
         Command::Validate(arguments) => validate::run(access, &arguments),
     }
 }
