@@ -1,5 +1,5 @@
-//! A team begins with what it has: five hundred people and some groups, made by somebody else, are imported by the
-//! built plugin, applied by kubectl, and taken over by the operator, and the backend is written to by nobody.
+//! A team begins with what it has, and goes on: five hundred people and some groups, made by somebody else, are imported by the
+//! built plugin, applied by kubectl, and taken over by the operator, and the backend is written to by nobody. What is changed then is planned exactly, and done exactly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -264,6 +264,8 @@ async fn story(base: &str, profile: &str) -> Result<()> {
         "the backend is not what it was"
     );
 
+    changed(&rig, &proxy, &backend, &people).await?;
+
     // A second import finds everybody declared, and writes nobody twice.
     let second = scratch.join("second.yaml").display().to_string();
     let output = import(
@@ -280,9 +282,10 @@ async fn story(base: &str, profile: &str) -> Result<()> {
         &[],
     )?;
     ensure!(output.status.code() == Some(0), "{}", said(&output));
-    ensure!(std::fs::read_to_string(&second)?.is_empty());
+    // Whoever was taken out is archived by now, and so left out as well.
+    let declared = PEOPLE - 1;
     ensure!(
-        said(&output).contains(&format!("DeclaredAlready: {PEOPLE}")),
+        said(&output).contains(&format!("DeclaredAlready: {declared}")),
         "{}",
         said(&output)
     );
@@ -335,6 +338,122 @@ async fn story(base: &str, profile: &str) -> Result<()> {
         writes_since(&proxy, mark)
     );
     Ok(())
+}
+
+/// What `plan` says of a folder, of which everything that is not there any more is pruned: its steps, as
+/// `action kind/name attributes`.
+fn planned(rig: &Rig, folder: &Path) -> Result<Vec<String>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
+    let output = command
+        .arg("plan")
+        .arg(folder)
+        .args(["--prune", "-o", "json", "-n", NAMESPACE])
+        .env("KUBECONFIG", rig.plane.admin_kubeconfig())
+        .env("ALLOW_LOCAL_ENDPOINTS", "true")
+        .env_remove("SCIM_TOKEN")
+        .output()?;
+    ensure!(output.status.code() == Some(0), "{}", said(&output));
+    let whole: Value = serde_json::from_slice(&output.stdout)?;
+    let steps = whole["connections"][0]["steps"].as_array();
+    let line = |step: &Value| {
+        let attributes = step["attributes"].as_array().into_iter().flatten();
+        let attributes: Vec<&str> = attributes.filter_map(Value::as_str).collect();
+        let word = |key: &str| step[key].as_str().unwrap_or_default().to_owned();
+        let (action, kind, name) = (word("action"), word("kind"), word("name"));
+        format!("{action} {kind}/{name} {}", attributes.join(","))
+    };
+    Ok(steps.context("no steps")?.iter().map(line).collect())
+}
+
+/// Whoever is in no group.
+const LONER: usize = 497;
+
+/// Nothing is planned of what was imported; of three edits and one who is taken out, exactly that; and applied, the
+/// backend differs by exactly that.
+async fn changed(
+    rig: &Rig,
+    proxy: &RecordingProxy,
+    backend: &Backend,
+    folder: &Path,
+) -> Result<()> {
+    let nothing = planned(rig, folder)?;
+    ensure!(nothing.is_empty(), "{nothing:?}");
+    let edit = |number: usize, change: fn(&mut Value)| -> Result<()> {
+        let file = folder.join(format!("users/person-{number:03}.yaml"));
+        let mut manifest: Value = serde_saphyr::from_str(&std::fs::read_to_string(&file)?)?;
+        change(&mut manifest["spec"]);
+        std::fs::write(&file, manifest.to_string())?;
+        Ok(())
+    };
+    edit(1, |spec| {
+        spec["enterprise"]["department"] = json!("Analysis")
+    })?;
+    edit(2, |spec| spec["name"]["familyName"] = json!("Byron"))?;
+    edit(3, |spec| spec["active"] = json!(false))?;
+    let gone = format!("users/person-{LONER}.yaml");
+    std::fs::remove_file(folder.join(&gone))?;
+    let list = folder.join("kustomization.yaml");
+    let kept = std::fs::read_to_string(&list)?;
+    let kept: Vec<&str> = kept.lines().filter(|line| !line.contains(&gone)).collect();
+    std::fs::write(&list, kept.join("\n"))?;
+    let found = planned(rig, folder)?;
+    let expected = [
+        "update ScimUser/person-001 department".to_owned(),
+        "update ScimUser/person-002 name.familyName".to_owned(),
+        "archive ScimUser/person-003 active".to_owned(),
+        format!("archive ScimUser/person-{LONER} active"),
+    ];
+    ensure!(found == expected, "{found:?}");
+
+    let before = by_name(backend).await?;
+    let mark = proxy.mark();
+    rig.plane
+        .kubectl(&["apply", "-k", &folder.display().to_string()])
+        .await?;
+    let name = format!("person-{LONER}");
+    let delete = ["delete", "scimuser", &name, "-n", NAMESPACE, "--wait=false"];
+    rig.plane.kubectl(&delete).await?;
+    wait::wait_for_absence(rig.users(), &name, DEADLINE).await?;
+    for number in 1..=3 {
+        rig.settled(&format!("person-{number:03}")).await?;
+    }
+    let writes = writes_since(proxy, mark);
+    ensure!(writes == ["PATCH"; 4], "{writes:?}");
+    let mut wanted = before;
+    let mut set = |number: usize, pointer: &str, value: Value| {
+        let one = wanted.get_mut(&format!("person.{number:03}@example.com"));
+        *one.unwrap().pointer_mut(pointer).unwrap() = value;
+    };
+    let department = format!("/{}/department", ENTERPRISE.replace('/', "~1"));
+    set(1, &department, json!("Analysis"));
+    set(2, "/name/familyName", json!("Byron"));
+    set(3, "/active", json!(false));
+    set(LONER, "/active", json!(false));
+    let now = by_name(backend).await?;
+    for (name, one) in &wanted {
+        ensure!(
+            now.get(name) == Some(one),
+            "{name}: {:?} {one}",
+            now.get(name)
+        );
+    }
+    ensure!(now.len() == wanted.len());
+    let nothing = planned(rig, folder)?;
+    ensure!(nothing.is_empty(), "{nothing:?}");
+    Ok(())
+}
+
+/// The accounts by userName, without what the backend says of its own writes.
+async fn by_name(backend: &Backend) -> Result<BTreeMap<String, Value>> {
+    let users = backend.users().await?.into_iter();
+    let named = users.map(|mut user| {
+        user.as_object_mut().unwrap().remove("meta");
+        (
+            user["userName"].as_str().unwrap_or_default().to_owned(),
+            user,
+        )
+    });
+    Ok(named.collect())
 }
 
 /// Waits until every user and group is ready.

@@ -38,7 +38,6 @@ use self::paint::Colour;
     name = "kubectl-scim",
     bin_name = "kubectl scim",
     version,
-    about,
     propagate_version = true
 )]
 pub struct Arguments {

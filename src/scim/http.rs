@@ -371,19 +371,21 @@ mod tests {
         let client = network(&config, &endpoint).unwrap();
         // More than the buffers of both sides hold.
         let body = vec![b' '; 64 * 1024 * 1024];
-        let (sent, accepted) =
-            futures::future::join(client.post(&url).body(body).send(), listener.accept()).await;
+        let sockets = || std::fs::read_to_string("/proc/net/tcp");
+        // Both ends: the kernel gives a port out again for another destination at the same time.
+        let there = listener.local_addr().unwrap().port();
+        let accept = async {
+            let (unread, peer) = listener.accept().await.unwrap();
+            let ours = format!("0100007F:{:04X} 0100007F:{there:04X} ", peer.port());
+            assert!(sockets().unwrap().contains(&ours), "it is not to be seen");
+            (unread, ours)
+        };
+        let (sent, (_unread, ours)) =
+            futures::future::join(client.post(&url).body(body).send(), accept).await;
         assert!(sent.unwrap_err().is_timeout());
-        let (_unread, peer) = accepted.unwrap();
-        let local = format!(":{:04X} ", peer.port());
         let forgotten =
             wait::eventually("the end of the socket", CONNECT_TIMEOUT * 3, async || {
-                let sockets = std::fs::read_to_string("/proc/net/tcp")?;
-                let ours = |line: &str| {
-                    line.split_once(": ")
-                        .is_some_and(|(_, line)| line[..14].ends_with(&local))
-                };
-                Ok((!sockets.lines().any(ours)).then_some(()))
+                Ok((!sockets()?.contains(&ours)).then_some(()))
             });
         forgotten.await.unwrap();
     }

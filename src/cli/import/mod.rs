@@ -35,7 +35,7 @@ use crate::api::common::ConnectionRef;
 use crate::api::connection::NamespacesFrom;
 use crate::api::{ScimGroup, ScimUser};
 
-/// Writes manifests for the accounts and groups that a backend has already.
+/// Write manifests for the accounts and groups that a backend has already.
 ///
 /// The operator takes them over when they are applied, and writes nothing to the backend, but for what the report on
 /// standard error says. The backend is only read.

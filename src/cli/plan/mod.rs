@@ -33,8 +33,9 @@ Examples:
 Exit code: 0 where nothing stands in the way (also of changes), 1 where something is invalid, held, or waits for
 a person, 2 where that could not be found out.";
 
-/// Shows what would be created, changed, archived and deleted at the backend, by the operator's own planner. Reads
-/// the backend and the cluster, and writes to neither.
+/// Show what would be done at the backend, by the operator's own planner
+///
+/// Reads the backend and the cluster, and writes to neither.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {

@@ -46,7 +46,7 @@ Examples:
 
 Exit codes: 0 nothing to see to, 1 findings, 2 the manifests could not be read.";
 
-/// Checks manifests offline: schema, CEL rules, the backend's profile, duplicates and references.
+/// Check manifests offline: schema, CEL rules, the backend's profile, duplicates and references.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
