@@ -161,6 +161,7 @@ impl Runner {
             .env("GITHUB_PATH", &added)
             .env("KUBECTL_SCIM_ARCHIVE", "the archive")
             .env("SCIM_TOKEN", TOKEN)
+            .env("SCIM_ORIGIN", self.simulator.base_url())
             .env("ALLOW_LOCAL_ENDPOINTS", "true")
             .env("NUMBER", "7")
             .env("CI_MERGE_REQUEST_IID", "7")
@@ -207,10 +208,7 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
         }
         let said = runner.said();
         ensure!(said.contains("SCIM plan"), "{said}");
-        ensure!(
-            said.contains("| create | ScimUser `identity/ada`"),
-            "{said}"
-        );
+        ensure!(said.contains("| create | ScimUser identity/ada"), "{said}");
         ensure!(!said.contains("Lovelace"), "no values: {said}");
         ensure!(runner.simulator.users().is_empty(), "a plan writes nothing");
     }
@@ -247,6 +245,31 @@ async fn a_change_that_breaks_a_rule_fails_at_its_line() -> Result<()> {
             "no values: {}",
             told(&output)
         );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_endpoint_does_not_get_the_token() -> Result<()> {
+    for pipeline in &pipelines()? {
+        let runner = Runner::new().await?;
+        let thief = Simulator::start(SimConfig::default()).await?;
+        let text = std::fs::read_to_string(runner.repository().join("connection.yaml"))?;
+        let text = text.replace(&runner.simulator.base_url(), &thief.base_url());
+        std::fs::write(runner.repository().join("connection.yaml"), text)?;
+        let mut outputs = Vec::new();
+        for script in scripts(pipeline) {
+            outputs.push(runner.shell(&script)?);
+        }
+        let refused = outputs
+            .iter()
+            .any(|output| told(output).contains("--origin"));
+        ensure!(
+            refused,
+            "{:?}",
+            outputs.iter().map(told).collect::<Vec<_>>()
+        );
+        ensure!(thief.requests().is_empty(), "it was asked, with the token");
     }
     Ok(())
 }

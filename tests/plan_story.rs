@@ -275,6 +275,11 @@ async fn what_the_guard_would_hold_is_held_by_that_hash() -> Result<()> {
     apply(&scene, &folder, &names).await?;
     let held = scene.held(3).await?;
     ensure!(found["held"]["hash"] == held.hash, "{found} {held:?}");
+
+    // Whoever is held is held still, by the same hash, as long as nobody approves it.
+    let (found, _) = plan(&scene, &[]).await?;
+    ensure!(found["users"]["hold"] == 3, "{found}");
+    ensure!(found["held"]["hash"] == held.hash, "{found} {held:?}");
     Ok(())
 }
 
@@ -294,7 +299,9 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
     edit(&folder, &company::person(1), |spec| {
         spec["enterprise"] = json!({"department": "Analysis"})
     })?;
+    std::fs::remove_file(folder.join(format!("{}.json", company::person(2))))?;
     let mark = scene.proxy.requests().len();
+    let origin = scene.proxy.url();
     let run = async |token: Option<&str>| -> Result<Output> {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
         command
@@ -302,6 +309,8 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
                 "plan",
                 folder.to_str().unwrap(),
                 "--without-cluster",
+                "--origin",
+                &origin,
                 "-o",
                 "json",
             ])
@@ -319,6 +328,9 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
         "{lines:?}"
     );
     ensure!(output.status.code() == Some(0), "{}", told(&output));
+    // Of whoever is in no manifest it cannot tell more.
+    let undeclared = &found["connections"][0]["undeclared"];
+    ensure!(*undeclared == json!(["identity/user-002"]), "{undeclared}");
 
     // Without a token, or with one that is refused, it says so, and that nothing was found out.
     let output = run(None).await?;
@@ -334,4 +346,97 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
     let writes = writes_since(&scene.proxy, mark);
     ensure!(writes.is_empty(), "it wrote: {writes:?}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_lead_the_token_nowhere_and_say_nothing_that_is_obeyed() -> Result<()> {
+    let scene = company(2).await?;
+    let thief = scim_sim::Simulator::start(scim_sim::SimConfig::default()).await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    export(&scene, &folder).await?;
+    let path = folder.to_str().unwrap();
+    let mut connection = json!({
+        "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
+        "metadata": {"name": "scim", "namespace": NAMESPACE},
+        "spec": {"endpoint": thief.base_url(), "insecure": true, "tokenSecretRef": {"name": "scim", "key": "token"}},
+    });
+    write(&folder, &connection)?;
+    let output = scim(&scene, &["plan", path, "-n", NAMESPACE]).await?;
+    ensure!(output.status.code() == Some(2), "{}", told(&output));
+    ensure!(
+        told(&output).contains("--origin has to allow"),
+        "{}",
+        told(&output)
+    );
+    // Another of its Secrets is as bad.
+    connection["spec"]["endpoint"] = json!(scene.proxy.url());
+    connection["spec"]["tokenSecretRef"]["name"] = json!("another");
+    write(&folder, &connection)?;
+    let output = scim(&scene, &["plan", path, "-n", NAMESPACE]).await?;
+    ensure!(
+        told(&output).contains("--origin has to allow"),
+        "{}",
+        told(&output)
+    );
+    ensure!(thief.requests().is_empty(), "it was asked, with the token");
+    std::fs::remove_file(folder.join("scim.json"))?;
+
+    // What the API server would refuse is no step, and not taken away; what stands there is shown by no form as it is.
+    let odd = "x\n## APPROVED by @sec [go](http://evil.example.com)\u{1b}[2J";
+    let mut bad = read(&folder, &company::person(0))?;
+    bad["metadata"]["name"] = json!(odd);
+    std::fs::write(folder.join("odd.json"), bad.to_string())?;
+    edit(&folder, &company::person(1), |spec| {
+        spec["nonsense"] = json!(odd)
+    })?;
+    for form in ["human", "markdown", "json"] {
+        let arguments = ["plan", path, "-n", NAMESPACE, "--prune", "-o", form];
+        let output = scim(&scene, &arguments).await?;
+        ensure!(output.status.code() == Some(1), "{}", told(&output));
+        let shown = told(&output);
+        ensure!(
+            !shown.contains("\n## APPROVED") && !shown.contains('\u{1b}'),
+            "{shown}"
+        );
+        ensure!(shown.contains("the API server would refuse it"), "{shown}");
+        ensure!(!shown.contains("archive"), "{shown}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_who_would_be_made_is_given_to_whom_it_is_due() -> Result<()> {
+    let scene = company(2).await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    export(&scene, &folder).await?;
+    // In the order of names the manager comes last, and is made.
+    let mut boss = read(&folder, &company::person(1))?;
+    boss["metadata"]["name"] = json!("zed");
+    boss["spec"]["userName"] = json!("zed@example.com");
+    write(&folder, &boss)?;
+    edit(&folder, &company::person(0), |spec| {
+        spec["enterprise"]["manager"] = json!({"userRef": {"name": "zed"}})
+    })?;
+    let path = folder.to_str().unwrap();
+    let (found, code) = plan(&scene, &[path]).await?;
+    let lines = steps(&found);
+    ensure!(code == 0 && lines.len() == 2, "{lines:?}");
+    ensure!(lines[0] == "update ScimUser/user-000 manager", "{lines:?}");
+    ensure!(lines[1].starts_with("create ScimUser/zed "), "{lines:?}");
+    apply(&scene, &folder, &[]).await?;
+    let backend = Backend::new(&scene.simulator.base_url(), TOKEN);
+    let zed = scene.rig.settled("zed").await?;
+    let id = zed.status.and_then(|status| status.id).context("no id")?;
+    scim_operator_harness::wait::eventually("the manager", support::DEADLINE, async || {
+        let user = backend.user("user-000@example.com").await?;
+        Ok(user
+            .to_string()
+            .contains(&format!("\"value\":\"{id}\""))
+            .then_some(()))
+    })
+    .await
 }

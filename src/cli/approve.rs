@@ -41,8 +41,8 @@ pub struct Arguments {
     /// The plan's hash, as status has it; without one it is the plan that is shown
     #[arg(value_name = "HASH")]
     hash: Option<String>,
-    /// Does not ask
-    #[arg(long, short)]
+    /// Does not ask; which plan has to be said then, since nobody has seen it
+    #[arg(long, short, requires = "hash")]
     yes: bool,
 }
 

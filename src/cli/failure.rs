@@ -31,13 +31,17 @@ impl Failure {
 impl fmt::Display for Failure {
     /// Says all of the chain: nobody else will.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)?;
+        let mut said = self.said.clone();
         let mut next = self.source();
         while let Some(error) = next {
-            write!(f, ": {error}")?;
+            // Some errors of others say their sources themselves.
+            let more = error.to_string();
+            if !said.contains(&more) {
+                said = format!("{said}: {more}");
+            }
             next = error.source();
         }
-        Ok(())
+        f.write_str(&said)
     }
 }
 
@@ -59,9 +63,6 @@ mod tests {
             "reading a file",
             Failure::of("opening", Failure::new("no such file")),
         );
-        assert_eq!(
-            failure.to_string(),
-            "reading a file: opening: no such file: no such file"
-        );
+        assert_eq!(failure.to_string(), "reading a file: opening: no such file");
     }
 }

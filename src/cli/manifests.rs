@@ -1,6 +1,6 @@
 //! Manifests from files, folders and standard input: every object with where it stands.
 //!
-//! Whoever writes `kubectl apply -f` or pipes what `kustomize build` prints writes the same here. Objects that are not
+//! Whoever writes `kubectl apply -R -f` or pipes what `kustomize build` prints writes the same here. Objects that are not
 //! ours are read past, but for namespaces and what else a command asks for by kind.
 
 use std::collections::BTreeSet;
@@ -131,6 +131,10 @@ fn files(folder: &Path) -> Result<BTreeSet<PathBuf>, Failure> {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         if name.starts_with('.') {
+            continue;
+        }
+        // A folder that is a link may lead back to where it stands, and is read where it is.
+        if path.is_dir() && path.is_symlink() {
             continue;
         }
         if path.is_dir() {
@@ -296,6 +300,19 @@ mod tests {
         assert!(!told.contains("ada@"), "{told}");
         assert!(found.unreadable[0].why.contains("is no YAML"), "{told}");
         assert!(found.unreadable[1].why.contains("apiVersion"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_folders_are_not_followed() {
+        let folder = scim_operator_harness::scratch::Scratch::create().unwrap();
+        let text = "apiVersion: v1\nkind: A\n";
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        for link in ["one", "two"] {
+            std::os::unix::fs::symlink(".", folder.path().join(link)).unwrap();
+        }
+        let found = read(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(found.objects.len(), 1);
     }
 
     #[test]

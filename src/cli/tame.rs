@@ -3,7 +3,8 @@
 /// The text on one line, with every character that a terminal obeys made visible (U+FFFD), line breaks as spaces.
 pub fn tame(text: &str) -> String {
     let visible = |c: char| match c {
-        '\n' | '\r' | '\t' => ' ',
+        // The last two end a line of YAML, and of some terminals.
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
         // Besides those of C0 and C1: what turns the direction of a text, and so what it seems to say.
         c if c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>

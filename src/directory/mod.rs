@@ -290,6 +290,12 @@ impl<T: Sighting> Directory<T> {
         begun.filter_map(|entry| entry.stored.open()).collect()
     }
 
+    /// Everything that is there, opened one by one.
+    pub fn sightings(&self) -> impl Iterator<Item = T> {
+        let there = self.entries.values().filter(|entry| !entry.doubtful);
+        there.filter_map(|entry| entry.stored.open())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.values().filter(|e| !e.doubtful).count()

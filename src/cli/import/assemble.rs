@@ -238,14 +238,17 @@ fn named<'a, T: Sighting>(
     else_called: &'static str,
     texts: impl Fn(&'a T) -> Vec<&'a str>,
 ) -> Vec<String> {
+    // Two may bear one mark: whoever comes second is called otherwise, or one file would take the other's place.
+    let mut fixed_before = BTreeSet::new();
     let fixed: Vec<Option<String>> = all
         .iter()
         .map(|one| {
             let held = declared.holder_of(one.id()).map(str::to_owned);
-            held.or_else(|| match target.mark(one.external_id()) {
+            let fixed = held.or_else(|| match target.mark(one.external_id()) {
                 Mark::Own(name) => Some(name.to_owned()),
                 _ => None,
-            })
+            });
+            fixed.filter(|name| fixed_before.insert(name.clone()))
         })
         .collect();
     let mut reserved: BTreeSet<String> = declared.names().clone();

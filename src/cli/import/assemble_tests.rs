@@ -386,3 +386,66 @@ fn a_group_tells_how_many_of_its_members_have_no_manifest() {
         "{text}"
     );
 }
+
+#[test]
+fn a_mark_that_no_resource_can_have_given_names_no_file() {
+    let mark =
+        |name: &str| json!({"externalId": format!("scim-operator:identity/scim:identity/{name}")});
+    for name in ["../../../pwned", "a/b", "..", "A B", ""] {
+        let all = [account("1", "ada@x.example", mark(name))];
+        for include_declared in [true, false] {
+            let choices = Choices {
+                include_declared,
+                include_invalid: true,
+                ..USUAL
+            };
+            let made = users(&all, choices);
+            let names = made.names();
+            assert!(
+                names.iter().all(|n| !n.contains('/') && !n.contains("..")),
+                "{name}: {names:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn of_two_accounts_with_one_mark_neither_takes_the_others_file() {
+    let mark = json!({"externalId": "scim-operator:identity/scim:identity/ada"});
+    let all = [
+        account("1", "ada@x.example", mark.clone()),
+        account("2", "ada2@x.example", mark),
+    ];
+    let choices = Choices {
+        include_declared: true,
+        include_invalid: true,
+        ..USUAL
+    };
+    let made = users(&all, choices);
+    let mut names = made.names();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), made.files.len(), "{:?}", made.told());
+}
+
+#[test]
+fn what_a_backend_says_stays_within_a_comment() {
+    let id = "1\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n\u{2028}#";
+    let all = [
+        account(id, "ada@x.example", json!({})),
+        account("2", "ADA@x.example", json!({})),
+    ];
+    let choices = Choices {
+        include_invalid: true,
+        ..USUAL
+    };
+    let made = users(&all, choices);
+    assert_eq!(made.files.len(), 2);
+    for file in &made.files {
+        let one: Value = serde_saphyr::from_str(&file.text).unwrap();
+        assert_eq!(one["kind"], "ScimUser", "{}", file.text);
+    }
+    for entry in &made.entries {
+        assert!(!entry.to_string().contains('\n'), "{entry}");
+    }
+}

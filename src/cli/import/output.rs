@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::yaml;
 use crate::cli::Failure;
+use crate::cli::validate::metadata::is_subdomain;
 
 /// One manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,13 @@ impl File {
 /// # Errors
 /// When a file is there already and `force` is not set, or when the file system refuses.
 pub fn folder(into: &Path, files: &[File], force: bool) -> Result<(), Failure> {
+    if let Some(file) = files.iter().find(|file| !is_subdomain(&file.name)) {
+        // Names are made to be so; one that is not would be written elsewhere.
+        return Err(Failure::new(format!(
+            "{:?} is no name of a resource, and of no file",
+            file.name
+        )));
+    }
     let mut all: Vec<(String, String)> = files
         .iter()
         .map(|file| (file.path(), file.text.clone()))

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::target::Standing;
 use crate::cli::paint::{self, in_style};
+use crate::cli::tame::tame;
 use crate::domain::validate::Violation;
 
 /// Accounts, or groups.
@@ -210,8 +211,9 @@ impl fmt::Display for Entry {
         let written = if self.written { "" } else { "left out: " };
         write!(
             f,
-            "{kind:?} {name} (id {id}): {}",
-            in_style(style, format!("{written}{sentence}"))
+            "{kind:?} {name} (id {}): {}",
+            tame(id),
+            in_style(style, tame(&format!("{written}{sentence}")))
         )
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::api::ConnectionRef;
 use crate::api::connection::AdoptionMatch;
+use crate::cli::validate::metadata::is_subdomain;
 use crate::domain::names;
 use crate::domain::profile::Profile;
 use crate::domain::validate::Violation;
@@ -61,6 +62,11 @@ impl Target<'_> {
             return Mark::None;
         };
         match names::resource_of_mark(self.owner_id, mark) {
+            // A mark that no resource can have given comes from the backend, which may say anything: as the name of a file
+            // it would lead where it likes.
+            Some((namespace, name)) if !is_subdomain(namespace) || !is_subdomain(name) => {
+                Mark::OtherOperator
+            }
             Some((namespace, name)) if namespace == self.namespace => Mark::Own(name),
             Some((namespace, name)) => Mark::Elsewhere(namespace, name),
             None if mark.to_lowercase().starts_with(names::PREFIX) => Mark::OtherOperator,

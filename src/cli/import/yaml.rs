@@ -9,6 +9,7 @@ use crate::api::selector::LabelSelector;
 use crate::api::user::{Address, Email, Enterprise, Name, PhoneNumber, ScimUserSpec};
 use crate::api::{GROUP, VERSION};
 use crate::cli::Failure;
+use crate::cli::tame::tame;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,7 +78,11 @@ fn document(
     spec: impl Serialize,
     comments: &[String],
 ) -> Result<String, Failure> {
-    let mut text: String = comments.iter().map(|line| format!("# {line}\n")).collect();
+    // One line each, whatever a backend has said: what follows a line break would be no comment.
+    let mut text: String = comments
+        .iter()
+        .map(|line| format!("# {}\n", tame(line)))
+        .collect();
     text.push_str(&written(&Document {
         api_version: format!("{GROUP}/{VERSION}"),
         kind,

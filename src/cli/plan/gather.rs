@@ -15,10 +15,13 @@ use kube::core::ApiResource;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use crate::api::common::ConnectionRef;
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::cli::Failure;
 use crate::cli::cluster::Cluster;
 use crate::cli::manifests::{Manifest, Manifests, Place};
+use crate::cli::validate::finding::Severity;
+use crate::cli::validate::objects::ApiServer;
 
 /// So many objects a page.
 const PAGE: u32 = 500;
@@ -51,6 +54,9 @@ pub struct Declared {
     pub unreadable: Vec<String>,
     /// What could not be looked at, as sentences.
     pub unseen: Vec<String>,
+    /// Connections that lead elsewhere by the manifests than they do in the cluster, or by another token.
+    pub redirected: BTreeSet<Key>,
+    pruned: BTreeSet<(&'static str, Key)>,
 }
 
 /// Who counts as taken away.
@@ -131,11 +137,10 @@ impl Declared {
         Ok(all)
     }
 
-    /// Lays manifests over it; what names no namespace is in this one.
-    pub fn overlay(&mut self, manifests: &Manifests, usual: &str) {
+    /// Lays manifests over it, as far as the API server would take them; what names no namespace is in this one.
+    pub fn overlay(&mut self, manifests: &Manifests, usual: &str, api: &ApiServer) {
         for unreadable in &manifests.unreadable {
-            self.unreadable
-                .push(format!("{}: {}", unreadable.place, unreadable.why));
+            self.refuse(&unreadable.place, &unreadable.why);
         }
         for manifest in &manifests.objects {
             let key = (
@@ -143,46 +148,13 @@ impl Declared {
                 manifest.name().to_owned(),
             );
             match (manifest.is_ours(), manifest.kind()) {
-                (true, "ScimConnection") => {
-                    if let Some(object) = self.typed::<ScimConnection>(manifest, &key) {
-                        let before = self.connections.get(&key);
-                        let same = before.is_some_and(|before| before.spec == object.spec);
-                        let merged = merged(before, object, same, |new, old| {
-                            new.status = old.status.clone()
-                        });
-                        self.put("ScimConnection", manifest, key, |all, key| {
-                            drop(all.connections.insert(key, merged))
-                        });
-                    }
-                }
-                (true, "ScimUser") => {
-                    if let Some(object) = self.typed::<ScimUser>(manifest, &key) {
-                        let before = self.users.get(&key);
-                        let same = before.is_some_and(|before| before.spec == object.spec);
-                        let merged = merged(before, object, same, |new, old| {
-                            new.status = old.status.clone()
-                        });
-                        self.put("ScimUser", manifest, key, |all, key| {
-                            drop(all.users.insert(key, merged))
-                        });
-                    }
-                }
-                (true, "ScimGroup") => {
-                    if let Some(object) = self.typed::<ScimGroup>(manifest, &key) {
-                        let before = self.groups.get(&key);
-                        let same = before.is_some_and(|before| before.spec == object.spec);
-                        let merged = merged(before, object, same, |new, old| {
-                            new.status = old.status.clone()
-                        });
-                        self.put("ScimGroup", manifest, key, |all, key| {
-                            drop(all.groups.insert(key, merged))
-                        });
-                    }
-                }
+                (true, "ScimConnection") => self.connection(manifest, key, api),
+                (true, "ScimUser") => self.user(manifest, key, api),
+                (true, "ScimGroup") => self.group(manifest, key, api),
+                (true, _) => self.refuse(&manifest.place, "it is of no kind that there is"),
                 (false, "Namespace") => {
-                    if let Ok(namespace) =
-                        serde_json::from_value::<Namespace>(manifest.object.clone())
-                    {
+                    let found = serde_json::from_value::<Namespace>(manifest.object.clone());
+                    if let Ok(namespace) = found {
                         self.namespaces
                             .retain(|known| known.name_any() != namespace.name_any());
                         self.namespaces.push(namespace);
@@ -193,31 +165,109 @@ impl Declared {
         }
     }
 
-    fn put(
+    fn refuse(&mut self, place: &Place, why: &str) {
+        self.unreadable.push(format!("{place}: {why}"));
+    }
+
+    fn connection(&mut self, manifest: &Manifest, key: Key, api: &ApiServer) {
+        let Some(object) = self.typed::<ScimConnection>("ScimConnection", manifest, &key, api)
+        else {
+            return;
+        };
+        let before = self.connections.get(&key);
+        if before.is_some_and(|before| before.spec.owner_id != object.spec.owner_id) {
+            return self.refuse(&manifest.place, "spec.ownerId cannot be changed");
+        }
+        let way = |c: &ScimConnection| {
+            let spec = &c.spec;
+            let token = (
+                spec.token_secret_ref.name.clone(),
+                spec.token_secret_ref.key.clone(),
+            );
+            (spec.endpoint.clone(), spec.insecure, token)
+        };
+        if before.is_none_or(|before| way(before) != way(&object)) {
+            self.redirected.insert(key.clone());
+        }
+        let same = before.is_some_and(|before| before.spec == object.spec);
+        let merged = merged(before, object, same, |new, old| {
+            new.status = old.status.clone();
+        });
+        self.connections.insert(key, merged);
+    }
+
+    fn user(&mut self, manifest: &Manifest, key: Key, api: &ApiServer) {
+        let Some(object) = self.typed::<ScimUser>("ScimUser", manifest, &key, api) else {
+            return;
+        };
+        let before = self.users.get(&key);
+        let (old, new) = (
+            before.map(|b| named(&b.spec.connection_ref, &key.0)),
+            named(&object.spec.connection_ref, &key.0),
+        );
+        if old.is_some_and(|old| old != new) {
+            return self.refuse(&manifest.place, "spec.connectionRef cannot be changed");
+        }
+        let same = before.is_some_and(|before| before.spec == object.spec);
+        let merged = merged(before, object, same, |new, old| {
+            new.status = old.status.clone();
+        });
+        self.users.insert(key, merged);
+    }
+
+    fn group(&mut self, manifest: &Manifest, key: Key, api: &ApiServer) {
+        let Some(object) = self.typed::<ScimGroup>("ScimGroup", manifest, &key, api) else {
+            return;
+        };
+        let before = self.groups.get(&key);
+        let (old, new) = (
+            before.map(|b| named(&b.spec.connection_ref, &key.0)),
+            named(&object.spec.connection_ref, &key.0),
+        );
+        if old.is_some_and(|old| old != new) {
+            return self.refuse(&manifest.place, "spec.connectionRef cannot be changed");
+        }
+        let same = before.is_some_and(|before| before.spec == object.spec);
+        let merged = merged(before, object, same, |new, old| {
+            new.status = old.status.clone();
+        });
+        self.groups.insert(key, merged);
+    }
+
+    /// The object of a manifest; `None`, and told, where the API server would not take it. It counts as named all the
+    /// same: what is there is not taken away for a fault in its manifest.
+    fn typed<K>(
         &mut self,
         kind: &'static str,
         manifest: &Manifest,
-        key: Key,
-        insert: impl FnOnce(&mut Self, Key),
-    ) {
-        self.places
-            .insert((kind, key.clone()), manifest.place.clone());
-        insert(self, key);
-    }
-
-    fn typed<K>(&mut self, manifest: &Manifest, key: &Key) -> Option<K>
+        key: &Key,
+        api: &ApiServer,
+    ) -> Option<K>
     where
         K: Resource<DynamicType = ()> + DeserializeOwned,
     {
-        let version = format!("{}/{}", K::group(&()), K::version(&()));
-        let object: Option<K> = serde_json::from_value(manifest.object.clone()).ok();
-        let object = object.filter(|_| manifest.api_version() == version && !key.1.is_empty());
-        let Some(mut object) = object else {
-            self.unreadable.push(format!(
-                "{}: this is no {} as its definition has it; `kubectl scim validate` says why",
-                manifest.place,
-                K::kind(&())
-            ));
+        self.places
+            .insert((kind, key.clone()), manifest.place.clone());
+        let (faults, _) = api.judge(&manifest.object);
+        let mut faults = faults
+            .into_iter()
+            .filter(|fault| fault.severity == Severity::Error);
+        if let Some(fault) = faults.next() {
+            let more = match faults.count() {
+                0 => String::new(),
+                more => format!(", and {more} more faults"),
+            };
+            let why = format!(
+                "{kind}: the API server would refuse it: {} {}{more}; `kubectl scim validate` names all",
+                fault.field, fault.message
+            );
+            self.refuse(&manifest.place, &why);
+            return None;
+        }
+        let Ok(mut object) = serde_json::from_value::<K>(manifest.object.clone()) else {
+            // What serde says of it would repeat what stands there.
+            let why = format!("{kind}: this version of the operator cannot read it");
+            self.refuse(&manifest.place, &why);
             return None;
         };
         object.meta_mut().namespace = Some(key.0.clone());
@@ -247,44 +297,45 @@ impl Declared {
                     .all(|(key, value)| labels.get(key) == Some(value))
                 && !kept
         };
+        let mut pruned = BTreeSet::new();
         for (key, user) in &mut self.users {
             if goes("ScimUser", key, &user.metadata) {
                 leaves(&mut user.metadata);
+                pruned.insert(("ScimUser", key.clone()));
             }
         }
         for (key, group) in &mut self.groups {
             if goes("ScimGroup", key, &group.metadata) {
                 leaves(&mut group.metadata);
+                pruned.insert(("ScimGroup", key.clone()));
             }
         }
+        self.pruned = pruned;
     }
 
     /// The connections that the manifests speak of, or that what they would take away belongs to.
     pub fn spoken_of(&self) -> BTreeSet<Key> {
-        let is_named =
-            |kind: &'static str, key: &Key| self.places.contains_key(&(kind, key.clone()));
-        let of = |reference: &crate::api::common::ConnectionRef, own: &str| {
-            let namespace = reference
-                .namespace
-                .clone()
-                .unwrap_or_else(|| own.to_owned());
-            (namespace, reference.name.clone())
+        let is_meant = |kind: &'static str, key: &Key| {
+            let key = (kind, key.clone());
+            self.places.contains_key(&key) || self.pruned.contains(&key)
         };
-        let users = self.users.iter().filter(|(key, user)| {
-            is_named("ScimUser", key) || user.metadata.deletion_timestamp.is_some()
-        });
-        let users = users.map(|(key, user)| of(&user.spec.connection_ref, &key.0));
-        let groups = self.groups.iter().filter(|(key, group)| {
-            is_named("ScimGroup", key) || group.metadata.deletion_timestamp.is_some()
-        });
-        let groups = groups.map(|(key, group)| of(&group.spec.connection_ref, &key.0));
-        let own = self
-            .connections
-            .keys()
-            .filter(|key| is_named("ScimConnection", key))
-            .cloned();
+        let users = self.users.iter();
+        let users = users.filter(|(key, _)| is_meant("ScimUser", key));
+        let users = users.map(|(key, user)| named(&user.spec.connection_ref, &key.0));
+        let groups = self.groups.iter();
+        let groups = groups.filter(|(key, _)| is_meant("ScimGroup", key));
+        let groups = groups.map(|(key, group)| named(&group.spec.connection_ref, &key.0));
+        let own = self.connections.keys();
+        let own = own.filter(|key| is_meant("ScimConnection", key)).cloned();
         users.chain(groups).chain(own).collect()
     }
+}
+
+/// The connection that a reference of this namespace means.
+pub fn named(reference: &ConnectionRef, own: &str) -> Key {
+    let namespace = reference.namespace.clone();
+    let namespace = namespace.unwrap_or_else(|| own.to_owned());
+    (namespace, reference.name.clone())
 }
 
 async fn pages(api: Api<DynamicObject>) -> kube::Result<Vec<DynamicObject>> {

@@ -1,6 +1,7 @@
 //! `kubectl scim plan`: what the operator would do, by its own planner, and without a write to anything.
 
 mod gather;
+mod markdown;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +11,11 @@ use clap::{Args, ValueEnum};
 
 use self::gather::{Declared, Key, Prune};
 use self::render::{Planned, View};
+use crate::api::ScimConnection;
 use crate::cli::backend::{self, Way};
 use crate::cli::cluster::{Access, Cluster};
 use crate::cli::manifests::{self, Manifests};
+use crate::cli::validate::objects::ApiServer;
 use crate::cli::{Ended, Failure};
 use crate::controller::preview::{Action, Given, preview};
 
@@ -28,7 +31,7 @@ Examples:
   kubectl scim plan -n identity --diff
 
   # A comment for a pull request, without a cluster: the connection is among the manifests
-  SCIM_TOKEN=... kubectl scim plan . --without-cluster -o markdown
+  SCIM_TOKEN=... kubectl scim plan . --without-cluster --origin https://app.cybsafe.com -o markdown
 
 Exit code: 0 where nothing stands in the way (also of changes), 1 where something is invalid, held, or waits for
 a person, 2 where that could not be found out.";
@@ -47,15 +50,19 @@ pub struct Arguments {
     connection: Vec<String>,
     /// Takes users and groups for deleted that the manifests do not name, in the namespaces in which they name some,
     /// as a GitOps tool that prunes does. Its annotations against that are heeded.
-    #[arg(long, requires = "paths")]
+    #[arg(long, requires = "paths", conflicts_with = "without_cluster")]
     prune: bool,
     /// Prunes only what has these labels, such as app=identity,team=hr.
     #[arg(long, value_name = "KEY=VALUE,...", requires = "prune")]
     prune_selector: Option<String>,
     /// Asks no cluster: the manifests are all there is, and SCIM_TOKEN has the token. What a status would tell (which
-    /// attributes were set before) is not known then.
-    #[arg(long, requires = "paths")]
+    /// attributes were set before) is not known then, nor who is in the cluster and not in the manifests.
+    #[arg(long, requires = "paths", requires = "origin")]
     without_cluster: bool,
+    /// Where the token may go, such as https://app.cybsafe.com. Needed where manifests lead a connection elsewhere than
+    /// the cluster does, or by another token, and without a cluster: whoever can change them would else get it.
+    #[arg(long, value_name = "URL")]
+    origin: Vec<reqwest::Url>,
     /// Shows the values that would change: data of people.
     #[arg(long)]
     diff: bool,
@@ -94,9 +101,6 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
     let own = cluster.as_ref().map(|cluster| cluster.namespace.clone());
     let usual = said.or(own).unwrap_or_else(|| "default".into());
     let declared = declared(&arguments, &manifests, cluster.as_ref(), &usual).await?;
-    for note in &declared.unseen {
-        note_on_stderr(note);
-    }
     for folder in &manifests.kustomizations {
         note_on_stderr(&format!(
             "{folder} has a kustomization: what its files come to is told by `kustomize build {folder} | kubectl scim plan -`"
@@ -105,18 +109,19 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
     let wanted = wanted(&arguments, &declared, &usual)?;
     let mut plans = Vec::new();
     for key in wanted {
-        plans.push(planned(&declared, &key, cluster.as_ref(), &arguments.way).await?);
+        plans.push(planned(&declared, &key, cluster.as_ref(), &arguments).await?);
     }
     let view = View {
         diff: arguments.diff,
         all: arguments.all,
         places: &declared.places,
         unreadable: &declared.unreadable,
+        notes: &declared.unseen,
     };
     match arguments.output {
         Form::Human => render::human(&plans, &view),
         Form::Json => render::json(&plans, &view)?,
-        Form::Markdown => render::markdown(&plans, &view),
+        Form::Markdown => markdown::markdown(&plans, &view),
     }
     let stuck = [Action::Hold, Action::Invalid, Action::Wait];
     let is_stuck = plans.iter().any(|plan| match plan {
@@ -158,7 +163,7 @@ async fn declared(
         namespaces.insert(usual.to_owned());
         declared.read(cluster, &namespaces).await?;
     }
-    declared.overlay(manifests, usual);
+    declared.overlay(manifests, usual, &ApiServer::new()?);
     if arguments.prune {
         let said = arguments.prune_selector.as_deref().unwrap_or_default();
         let labels = labels(said)?;
@@ -216,17 +221,42 @@ fn wanted(
     Ok(found)
 }
 
+/// Whether the token may go where the connection leads: as the cluster has it, or as the command line says. Who writes
+/// the manifests is whoever opened the pull request.
+fn may_ask(
+    connection: &ScimConnection,
+    is_redirected: bool,
+    arguments: &Arguments,
+) -> Result<(), &'static str> {
+    let there = reqwest::Url::parse(&connection.spec.endpoint).ok();
+    let there = there.map(|url| url.origin());
+    let allowed = arguments.origin.iter().map(reqwest::Url::origin);
+    let is_allowed = allowed
+        .into_iter()
+        .any(|origin| Some(&origin) == there.as_ref());
+    match (is_redirected, arguments.origin.is_empty()) {
+        _ if is_allowed => Ok(()),
+        (false, true) => Ok(()),
+        (true, true) => Err(
+            "its endpoint, its token or `insecure` is not what the cluster has, and the token would go there: --origin has to allow that",
+        ),
+        (_, false) => Err("its endpoint is at none of the origins that --origin allows"),
+    }
+}
+
 async fn planned(
     declared: &Declared,
     key: &Key,
     cluster: Option<&Cluster>,
-    way: &Way,
+    arguments: &Arguments,
 ) -> Result<Planned, Failure> {
     let Some(connection) = declared.connections.get(key) else {
         return Ok(Planned::missing(declared, key));
     };
     let told = format!("ScimConnection {}/{}", key.0, key.1);
-    let backend = backend::of(connection.clone(), &key.0, cluster, way).await?;
+    may_ask(connection, declared.redirected.contains(key), arguments)
+        .map_err(|why| Failure::new(format!("{told}: {why}")))?;
+    let backend = backend::of(connection.clone(), &key.0, cluster, &arguments.way).await?;
     let given = Given {
         connection: connection.clone(),
         client: backend.client,

@@ -1,21 +1,21 @@
 //! A plan, for people, for programs, and for a pull request.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::gather::{Declared, Key};
+use super::gather::{Declared, Key, named as called};
 use crate::api::ScimConnection;
 use crate::api::connection::Mode;
 use crate::cli::Failure;
 use crate::cli::manifests::Place;
 use crate::cli::paint::{BAD, CAUTION, FAINT, GOOD, STRONG, in_style};
+use crate::cli::tame::tame;
 use crate::controller::counts::Whose;
-use crate::controller::preview::{Action, Changed, Preview, Step};
+use crate::controller::preview::{Action, Changed, OF_NOBODY, Preview, Step};
 
-/// So many lines of a pull request's comment: what is longer is not taken by those who show them.
-const ROWS: usize = 200;
+/// So many names in one line.
+pub(super) const NAMED: usize = 20;
 
 /// What came of one connection.
 pub enum Planned {
@@ -45,10 +45,12 @@ pub struct View<'a> {
     pub places: &'a BTreeMap<(&'static str, Key), Place>,
     /// What could not be read, as sentences.
     pub unreadable: &'a [String],
+    /// What could not be looked at, as sentences: what is told may be wrong for it.
+    pub notes: &'a [String],
 }
 
 impl View<'_> {
-    fn shows(&self, step: &Step) -> bool {
+    pub(super) fn shows(&self, step: &Step) -> bool {
         self.all || step.action != Action::Nothing
     }
 
@@ -61,13 +63,11 @@ impl View<'_> {
 impl Planned {
     /// A connection that there is none of.
     pub fn missing(declared: &Declared, key: &Key) -> Self {
-        let is_this = |reference: &crate::api::common::ConnectionRef, own: &str| {
-            reference.name == key.1 && reference.namespace.as_deref().unwrap_or(own) == key.0
-        };
         let users = declared.users.iter();
-        let users = users.filter(|(own, user)| is_this(&user.spec.connection_ref, &own.0));
+        let users = users.filter(|(own, user)| called(&user.spec.connection_ref, &own.0) == *key);
         let groups = declared.groups.iter();
-        let groups = groups.filter(|(own, group)| is_this(&group.spec.connection_ref, &own.0));
+        let groups =
+            groups.filter(|(own, group)| called(&group.spec.connection_ref, &own.0) == *key);
         Self::Missing {
             key: key.clone(),
             named_by: users.count() + groups.count(),
@@ -76,7 +76,7 @@ impl Planned {
 }
 
 /// Why what is planned is not carried out, where it is not.
-fn idle(connection: &ScimConnection) -> Option<&'static str> {
+pub(super) fn idle(connection: &ScimConnection) -> Option<&'static str> {
     if connection.spec.suspend {
         Some("spec.suspend: none of it is carried out")
     } else if connection.spec.mode == Mode::DryRun {
@@ -86,20 +86,20 @@ fn idle(connection: &ScimConnection) -> Option<&'static str> {
     }
 }
 
-fn named(connection: &ScimConnection) -> String {
+pub(super) fn named(connection: &ScimConnection) -> String {
     let meta = &connection.metadata;
     let part = |part: &Option<String>| part.clone().unwrap_or_default();
     format!("{}/{}", part(&meta.namespace), part(&meta.name))
 }
 
-fn host(connection: &ScimConnection) -> String {
+pub(super) fn host(connection: &ScimConnection) -> String {
     let url = reqwest::Url::parse(&connection.spec.endpoint).ok();
     url.and_then(|url| url.host_str().map(str::to_owned))
         .unwrap_or_default()
 }
 
 /// `3 to create, 1 to update`, in the order of [`Action::ALL`].
-fn totals(preview: &Preview, whose: Whose) -> String {
+pub(super) fn totals(preview: &Preview, whose: Whose) -> String {
     let totals = preview.totals(whose);
     let parts = Action::ALL.into_iter().filter_map(|action| {
         let count = totals.get(&action)?;
@@ -121,7 +121,7 @@ fn totals(preview: &Preview, whose: Whose) -> String {
 }
 
 /// What a step comes to besides its action: attributes and members, without values.
-fn summary(step: &Step) -> String {
+pub(super) fn summary(step: &Step) -> String {
     let mut parts: Vec<String> = step.changes.iter().map(|c| c.attribute.clone()).collect();
     let members = &step.members;
     if !members.add.is_empty() {
@@ -141,7 +141,7 @@ fn summary(step: &Step) -> String {
     }
 }
 
-fn value(value: &Option<Value>) -> String {
+pub(super) fn value(value: &Option<Value>) -> String {
     value
         .as_ref()
         .map_or_else(|| "(none)".into(), Value::to_string)
@@ -159,8 +159,11 @@ fn sign(action: Action) -> (&'static str, anstyle::Style) {
 
 /// For people.
 pub fn human(plans: &[Planned], view: &View<'_>) {
+    for note in view.notes {
+        anstream::println!("{} {}", in_style(CAUTION, "note:"), tame(note));
+    }
     for unreadable in view.unreadable {
-        anstream::println!("{} {unreadable}", in_style(BAD, "!"));
+        anstream::println!("{} {}", in_style(BAD, "!"), tame(unreadable));
     }
     for planned in plans {
         match planned {
@@ -182,7 +185,7 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
     anstream::println!(
         "{} at {}, which lists {} accounts",
         in_style(STRONG, format!("ScimConnection {}", named(connection))),
-        host(connection),
+        tame(&host(connection)),
         preview.accounts
     );
     if let Some(idle) = idle(connection) {
@@ -195,7 +198,7 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         let (sign, style) = sign(step.action);
         let what = format!("{sign} {:<10}", step.action.as_str());
         let whose = format!("{} {}/{}", step.whose.kind(), step.namespace, step.name);
-        let summary = summary(step);
+        let (whose, summary) = (tame(&whose), tame(&summary(step)));
         let place = view.place(step).filter(|_| step.action == Action::Invalid);
         let place = place.map(|place| in_style(FAINT, format!("  ({place})")));
         anstream::println!(
@@ -210,12 +213,31 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
     for whose in Whose::ALL {
         anstream::println!("{}: {}", of_kind(whose), totals(preview, whose));
     }
+    if !preview.undeclared.is_empty() {
+        let told = undeclared(preview, NAMED);
+        anstream::println!("{} {}", in_style(CAUTION, "Not declared:"), tame(&told));
+    }
     if let Some(held) = &preview.held_because {
         anstream::println!("{} {}", in_style(BAD, "Guard:"), held.message);
     }
 }
 
-fn of_kind(whose: Whose) -> &'static str {
+/// Accounts of ours that no resource stands for, so many of them by name.
+pub(super) fn undeclared(preview: &Preview, most: usize) -> String {
+    let all = &preview.undeclared;
+    let first: Vec<&str> = all.iter().take(most).map(String::as_str).collect();
+    let more = match all.len().saturating_sub(most) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{} active accounts are of resources that are not here, left behind or to be taken out: {}{more}",
+        all.len(),
+        first.join(", ")
+    )
+}
+
+pub(super) fn of_kind(whose: Whose) -> &'static str {
     match whose {
         Whose::User => "Users",
         Whose::Group => "Groups",
@@ -251,6 +273,7 @@ pub fn json(plans: &[Planned], view: &View<'_>) -> Result<(), Failure> {
     let whole = json!({
         "connections": plans.iter().map(|planned| one_json(planned, view)).collect::<Vec<_>>(),
         "unreadable": view.unreadable,
+        "notes": view.notes,
     });
     let text = serde_json::to_string_pretty(&whole).map_err(|e| Failure::of("JSON", e))?;
     anstream::println!("{text}");
@@ -283,6 +306,7 @@ fn one_json(planned: &Planned, view: &View<'_>) -> Value {
         "accounts": preview.accounts,
         "complete": preview.directory.as_ref().is_none_or(|v| v.status == "True"),
         "held": preview.held,
+        "undeclared": preview.undeclared,
         "heldBecause": preview.held_because.as_ref().map(|v| &v.message),
         "users": counted(Whose::User),
         "groups": counted(Whose::Group),
@@ -299,8 +323,16 @@ fn step_json(step: &Step, view: &View<'_>) -> Value {
         "attributes": step.changes.iter().map(|c| &c.attribute).collect::<Vec<_>>(),
     });
     if step.whose == Whose::Group {
+        // The backend's own ids may be people's addresses.
+        let shown = |all: &[String]| -> Vec<String> {
+            let shown = all.iter();
+            let shown = shown.filter(|one| view.diff || !one.starts_with(OF_NOBODY));
+            shown.cloned().collect()
+        };
+        let (add, remove) = (shown(&step.members.add), shown(&step.members.remove));
         told["members"] = json!({
-            "add": step.members.add, "remove": step.members.remove, "unresolved": step.members.unresolved,
+            "add": add, "remove": remove, "unresolved": step.members.unresolved,
+            "others": step.members.add.len() + step.members.remove.len() - add.len() - remove.len(),
         });
     }
     if let Some(why) = &step.why {
@@ -318,123 +350,9 @@ fn step_json(step: &Step, view: &View<'_>) -> Value {
     told
 }
 
-/// A comment for a pull request.
-pub fn markdown(plans: &[Planned], view: &View<'_>) {
-    let mut text = String::new();
-    for unreadable in view.unreadable {
-        let _ = writeln!(text, "> **{}**\n", escaped(unreadable));
-    }
-    for planned in plans {
-        match planned {
-            Planned::Missing { key, named_by } => {
-                let _ = writeln!(
-                    text,
-                    "> **There is no ScimConnection {}/{}, and {named_by} users and groups name it.**\n",
-                    escaped(&key.0),
-                    escaped(&key.1)
-                );
-            }
-            Planned::Of {
-                connection,
-                preview,
-            } => one_markdown(&mut text, connection, preview, view),
-        }
-    }
-    anstream::print!("{text}");
-}
-
-fn one_markdown(
-    text: &mut String,
-    connection: &ScimConnection,
-    preview: &Preview,
-    view: &View<'_>,
-) {
-    let _ = writeln!(
-        text,
-        "### SCIM plan: `{}` at {}\n",
-        named(connection),
-        escaped(&host(connection))
-    );
-    if let Some(idle) = idle(connection) {
-        let _ = writeln!(text, "> {idle}\n");
-    }
-    if let Some(verdict) = preview.directory.as_ref().filter(|v| v.status != "True") {
-        let _ = writeln!(text, "> **{}**\n", escaped(&verdict.message));
-    }
-    if let Some(held) = &preview.held_because {
-        let _ = writeln!(text, "> **Guard:** {}\n", escaped(&held.message));
-    }
-    for whose in Whose::ALL {
-        let _ = writeln!(text, "- {}: {}", of_kind(whose), totals(preview, whose));
-    }
-    let steps: Vec<&Step> = preview.steps.iter().filter(|s| view.shows(s)).collect();
-    if steps.is_empty() {
-        return;
-    }
-    let _ = writeln!(
-        text,
-        "\n<details><summary>{} steps</summary>\n",
-        steps.len()
-    );
-    let _ = writeln!(text, "| | Resource | What |\n|---|---|---|");
-    for step in steps.iter().take(ROWS) {
-        let mut what = escaped(&summary(step));
-        if view.diff {
-            for change in &step.changes {
-                let _ = write!(
-                    what,
-                    "<br>{}: {} → {}",
-                    escaped(&change.attribute),
-                    escaped(&value(&change.from)),
-                    escaped(&value(&change.to))
-                );
-            }
-        }
-        let _ = writeln!(
-            text,
-            "| {} | {} `{}/{}` | {what} |",
-            step.action.as_str(),
-            step.whose.kind(),
-            step.namespace,
-            step.name
-        );
-    }
-    if steps.len() > ROWS {
-        let _ = writeln!(text, "\nand {} more.", steps.len() - ROWS);
-    }
-    let _ = writeln!(text, "\n</details>\n");
-}
-
-/// Nothing that somebody declared is markup.
-fn escaped(text: &str) -> String {
-    let mut told = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => told.push_str("&lt;"),
-            '>' => told.push_str("&gt;"),
-            '&' => told.push_str("&amp;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '@' | '!' | '~' => {
-                let _ = write!(told, "&#{};", u32::from(c));
-            }
-            '\n' | '\r' => told.push(' '),
-            c => told.push(c),
-        }
-    }
-    told
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_somebody_declared_is_no_markup() {
-        let told = escaped("a|b `c` <img> @team\n# x");
-        for markup in ['|', '`', '<', '@', '#', '\n'] {
-            let left = told.replace("&#", "");
-            assert!(!left.contains(markup), "{markup}: {told}");
-        }
-    }
 
     #[test]
     fn a_step_is_told_without_values() {
@@ -459,6 +377,7 @@ mod tests {
                 all: false,
                 places: &BTreeMap::new(),
                 unreadable: &[],
+                notes: &[],
             },
         );
         assert!(!told.to_string().contains("Maths"), "{told}");

@@ -218,7 +218,8 @@ fn is_label(text: &str) -> bool {
         && text.len() <= 63
 }
 
-fn is_subdomain(text: &str) -> bool {
+/// Whether it is a DNS subdomain (RFC 1123), as names of objects are.
+pub fn is_subdomain(text: &str) -> bool {
     // Parts of a subdomain may be longer than a label.
     static PARTS: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
         regex::Regex::new(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$").ok()

@@ -17,7 +17,7 @@ use crate::controller::index::Key;
 use crate::controller::live::{GroupOutcome, State};
 use crate::controller::outcome;
 use crate::controller::preview::stage::Stage;
-use crate::controller::preview::{Action, Changed, Members, Step};
+use crate::controller::preview::{Action, Changed, Members, OF_NOBODY, Step};
 use crate::controller::trouble::{Trouble, trouble};
 use crate::domain::group::{
     self, Delta, DesiredGroup, GroupChanges, GroupFarewell, GroupPlan, ObservedGroup, Resolved,
@@ -280,7 +280,7 @@ fn named(stage: &Stage, ids: Vec<String>) -> Vec<String> {
     };
     let named: BTreeSet<String> = ids
         .into_iter()
-        .map(|id| whose(&id).unwrap_or_else(|| format!("id {id}")))
+        .map(|id| whose(&id).unwrap_or_else(|| format!("{OF_NOBODY}{id}")))
         .collect();
     named.into_iter().collect()
 }

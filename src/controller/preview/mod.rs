@@ -9,7 +9,7 @@ mod groups;
 mod stage;
 mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::Value;
@@ -49,6 +49,8 @@ pub struct Preview {
     pub directory: Option<Verdict>,
     /// Accounts that the backend lists.
     pub accounts: usize,
+    /// Active accounts of ours whose resource nobody declares, as `namespace/name`.
+    pub undeclared: Vec<String>,
 }
 
 /// What would be done for one resource.
@@ -80,6 +82,9 @@ pub struct Changed {
     /// As it would be; `None` where it would be cleared.
     pub to: Option<Value>,
 }
+
+/// What the name of a member begins with that no resource stands for; then comes the backend's id.
+pub const OF_NOBODY: &str = "id ";
 
 /// Members of a group, as resources where they are known, else as the backend's ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,6 +167,13 @@ impl Action {
     }
 }
 
+impl Step {
+    /// Its namespace and name.
+    fn name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
 impl Preview {
     /// How many steps there are of each kind, and of users and groups apart.
     #[must_use]
@@ -185,6 +197,10 @@ pub async fn preview(given: Given) -> Result<Preview, Trouble> {
         let verdict = guard::verdict(&stage.connection, held.as_ref());
         (held, verdict)
     };
+    let undeclared = users::undeclared(&stage);
+    let told: BTreeSet<String> = steps.iter().map(Step::name).collect();
+    let undeclared = undeclared.into_iter().filter(|name| !told.contains(name));
+    let undeclared = undeclared.collect();
     steps.extend(groups::steps(&mut stage).await?);
     Ok(Preview {
         steps,
@@ -192,5 +208,6 @@ pub async fn preview(given: Given) -> Result<Preview, Trouble> {
         held_because,
         directory: stage.memory.directory_verdict.take(),
         accounts: stage.connection.directory().len(),
+        undeclared,
     })
 }

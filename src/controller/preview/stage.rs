@@ -14,6 +14,7 @@ use tower::BoxError;
 
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
+use crate::controller::connection_status;
 use crate::controller::context::{Context, Options, Stores, Wakers};
 use crate::controller::events::Events;
 use crate::controller::guard;
@@ -56,7 +57,8 @@ fn options() -> Options {
         longest_request: Duration::from_secs(30),
         fence: Fence::none(),
         seat: None,
-        scope_grace: Duration::ZERO,
+        // As the operator has it where it is not told otherwise.
+        scope_grace: Duration::from_secs(600),
         metrics: Default::default(),
         watched: Watched::default(),
         wire: Wire::network(),
@@ -106,7 +108,14 @@ impl Stage {
         };
         let connection = connection.ok_or_else(|| unknown("nobody works on this connection"))?;
         connection.set_spec(object.spec.clone());
-        guard::restore(&object, &connection);
+        connection_status::remember(&object, &connection);
+        // A plan that is held is not taken up as after a restart, when nobody is let go before it is whole again: the
+        // operator runs, and who is held says so in their status (see `users`).
+        let mut running = object.clone();
+        if let Some(status) = &mut running.status {
+            status.held_plan = None;
+        }
+        guard::restore(&running, &connection);
         connection.set_client(client.clone());
         let spec = &object.spec;
         let profile = Profile::resolve(spec.profile, &spec.attribute_mapping).map_err(|error| {

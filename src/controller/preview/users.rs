@@ -1,12 +1,14 @@
 //! What would be done for users: one look at each, then the guard decides on all who would leave.
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
 use crate::api::ScimUser;
 use crate::api::common::DeletionPolicy;
-use crate::api::conditions::Reason;
+use crate::api::conditions::{ConditionType as C, Reason};
 use crate::controller::consider::{self, Considered, Stopped};
 use crate::controller::counts::Whose;
 use crate::controller::finalizer;
@@ -16,9 +18,9 @@ use crate::controller::preview::stage::Stage;
 use crate::controller::preview::{Action, Changed, Members, Step};
 use crate::controller::trouble::{Trouble, trouble};
 use crate::controller::user::Pass;
-use crate::controller::{farewell, guard, outcome, report};
+use crate::controller::{farewell, guard, outcome, report, scope};
 use crate::domain::diff::Change;
-use crate::domain::guard::{Answer, Deprovisioning, Scope};
+use crate::domain::guard::{Answer, Deprovisioning, Limit, Scope};
 use crate::domain::leaver::Leaver;
 use crate::domain::names;
 use crate::domain::observed::Observed;
@@ -35,6 +37,8 @@ struct Look {
     account: Option<Observed>,
     /// What the guard is asked for.
     asks: Option<Deprovisioning>,
+    /// Its manager has no account yet.
+    awaits_manager: bool,
     state: State,
 }
 
@@ -46,6 +50,7 @@ impl Look {
             why: None,
             account: None,
             asks: None,
+            awaits_manager: false,
             state: State::InStep,
         }
     }
@@ -73,7 +78,7 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
     let home = stage.connection.key.clone();
     let mut keys = stage.context.index(|index| index.members_of(&home));
     keys.sort();
-    let (mut steps, mut asked, mut created) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut steps, mut leaving, mut created, mut again) = (vec![], vec![], vec![], vec![]);
     for key in keys {
         let Some(user) = stage.context.user(&key) else {
             continue;
@@ -84,39 +89,95 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
         let look = look(&pass, stage).await?;
         note(&pass, stage, &look);
         if let Some(action) = look.asks {
-            guard::ask(&pass, &stage.connection, action, Scope::Alone);
-            asked.push((steps.len(), user.clone(), action));
+            leaving.push((steps.len(), user.clone(), action));
         }
         if look.action == Action::Create {
             created.push(key.clone());
         }
-        steps.push(Step {
-            whose: Whose::User,
-            namespace: key.namespace.to_string(),
-            name: key.name.to_string(),
-            action: look.action,
-            changes: look.changes,
-            members: Members::default(),
-            why: look.why,
-        });
+        if look.awaits_manager {
+            again.push((steps.len(), user.clone()));
+        }
+        steps.push(step(&key, look));
     }
-    guard::decide(&stage.object, &stage.context, &stage.connection, true).await;
-    stage.connection.guard().persisted();
-    for (at, user, action) in asked {
+    decide(stage, &mut steps, leaving).await;
+    are_done(stage, &steps, created);
+    // Whose manager has an account by now is given that as well.
+    for (at, user) in again {
         let key = Key::of(&*user);
         let Some(pass) = pass(stage, &user, &key) else {
             continue;
         };
-        let answer = guard::ask(&pass, &stage.connection, action, Scope::Alone);
-        if answer == Answer::Go {
-            continue;
+        let look = look(&pass, stage).await?;
+        if steps[at].action != Action::Hold {
+            steps[at] = step(&key, look);
         }
-        let step: &mut Step = &mut steps[at];
-        step.action = Action::Hold;
-        step.why = Some(guard::why(answer).to_owned());
     }
-    are_done(stage, &steps, created);
     Ok(steps)
+}
+
+fn step(key: &Key, look: Look) -> Step {
+    Step {
+        whose: Whose::User,
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+        action: look.action,
+        changes: look.changes,
+        members: Members::default(),
+        why: look.why,
+    }
+}
+
+/// Has the guard decide on all who would leave: those who are held already stay so, and the others are let go as far as
+/// the window allows.
+async fn decide(
+    stage: &Stage,
+    steps: &mut [Step],
+    leaving: Vec<(usize, Arc<ScimUser>, Deprovisioning)>,
+) {
+    let ask = |user: &ScimUser, action: Deprovisioning| {
+        let key = Key::of(user);
+        let pass = pass(stage, user, &key)?;
+        let ending = scope::of(pass.context, user);
+        let scope = ending.map_or(Scope::Alone, |ending| ending.scope);
+        Some(guard::ask(&pass, &stage.connection, action, scope))
+    };
+    let (held, new): (Vec<_>, Vec<_>) = leaving.iter().partition(|(_, user, _)| is_held(user));
+    for (_, user, action) in held {
+        ask(user, *action);
+    }
+    let nobody = Limit {
+        max_percent: 0,
+        minimum: 0,
+        ..guard::limit(&stage.object.spec)
+    };
+    let seconds = stage.context.seconds();
+    stage.connection.guard().decide(nobody, 0, seconds, false);
+    for (_, user, action) in new {
+        ask(user, *action);
+    }
+    guard::decide(&stage.object, &stage.context, &stage.connection, true).await;
+    stage.connection.guard().persisted();
+    for (at, user, action) in &leaving {
+        let Some(answer) = ask(user, *action) else {
+            continue;
+        };
+        if answer != Answer::Go {
+            let step = &mut steps[*at];
+            let would = step.action.as_str();
+            step.action = Action::Hold;
+            step.why = Some(format!("would {would}: {}", guard::why(answer)));
+        }
+    }
+}
+
+/// Whether a user's status says that the guard holds it.
+fn is_held(user: &ScimUser) -> bool {
+    let status = user.status.as_ref();
+    let held = Reason::DeprovisioningHeld.as_str();
+    status.is_some_and(|status| {
+        let mut ready = status.conditions.iter();
+        ready.any(|c| c.type_ == C::Ready.as_str() && c.reason == held)
+    })
 }
 
 /// Those who would be created have an account, and those who would go are gone, for the groups that come after.
@@ -226,7 +287,7 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let lost = pass.before.id.is_some() && connection.loss().blocks();
     let archives = plan.archives();
     let action = action(&plan);
-    Ok(match plan {
+    let mut look = match plan {
         Plan::Noop(account) => Look {
             account: Some(account),
             ..Look::at(if adopted {
@@ -256,7 +317,9 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
             let (_, why) = outcome::blocked(&identity, "account");
             Look::because(Action::Wait, why)
         }
-    })
+    };
+    look.awaits_manager = judged.pending_manager.is_some();
+    Ok(look)
 }
 
 fn action(plan: &Plan) -> Action {
@@ -358,4 +421,20 @@ fn changed(change: &Change, account: &Observed) -> Changed {
         from,
         to: change.to.clone(),
     }
+}
+
+/// Active accounts that bear the mark of a resource which nobody declares, as namespace and name: what is left of
+/// resources that are gone, or whoever would be pruned.
+pub fn undeclared(stage: &Stage) -> Vec<String> {
+    let directory = stage.connection.directory();
+    let of_nobody = |account: Observed| {
+        let mark = account.external_id.as_deref()?;
+        let (namespace, name) = names::resource_of_mark(&stage.ready.owner_id, mark)?;
+        let is_left =
+            account.active != Some(false) && !stage.context.is_declared(&Key::new(namespace, name));
+        is_left.then(|| format!("{namespace}/{name}"))
+    };
+    let mut found: Vec<String> = directory.sightings().filter_map(of_nobody).collect();
+    found.sort();
+    found
 }

@@ -1,0 +1,138 @@
+//! A plan as a comment for a pull request. Nothing in it that somebody declared is markup.
+
+use std::fmt::Write as _;
+
+use super::render::{
+    NAMED, Planned, View, host, idle, named, of_kind, summary, totals, undeclared, value,
+};
+use crate::api::ScimConnection;
+use crate::cli::tame::tame;
+use crate::controller::counts::Whose;
+use crate::controller::preview::{Preview, Step};
+
+/// So many lines of a pull request's comment: what is longer is not taken by those who show them.
+const ROWS: usize = 200;
+
+/// A comment for a pull request.
+pub fn markdown(plans: &[Planned], view: &View<'_>) {
+    let mut text = String::new();
+    for note in view.notes {
+        let _ = writeln!(text, "> {}\n", escaped(note));
+    }
+    for unreadable in view.unreadable {
+        let _ = writeln!(text, "> **{}**\n", escaped(unreadable));
+    }
+    for planned in plans {
+        match planned {
+            Planned::Missing { key, named_by } => {
+                let _ = writeln!(
+                    text,
+                    "> **There is no ScimConnection {}/{}, and {named_by} users and groups name it.**\n",
+                    escaped(&key.0),
+                    escaped(&key.1)
+                );
+            }
+            Planned::Of {
+                connection,
+                preview,
+            } => one_markdown(&mut text, connection, preview, view),
+        }
+    }
+    anstream::print!("{text}");
+}
+
+fn one_markdown(
+    text: &mut String,
+    connection: &ScimConnection,
+    preview: &Preview,
+    view: &View<'_>,
+) {
+    let _ = writeln!(
+        text,
+        "### SCIM plan: {} at {}\n",
+        escaped(&named(connection)),
+        escaped(&host(connection))
+    );
+    if let Some(idle) = idle(connection) {
+        let _ = writeln!(text, "> {idle}\n");
+    }
+    if let Some(verdict) = preview.directory.as_ref().filter(|v| v.status != "True") {
+        let _ = writeln!(text, "> **{}**\n", escaped(&verdict.message));
+    }
+    if let Some(held) = &preview.held_because {
+        let _ = writeln!(text, "> **Guard:** {}\n", escaped(&held.message));
+    }
+    for whose in Whose::ALL {
+        let _ = writeln!(text, "- {}: {}", of_kind(whose), totals(preview, whose));
+    }
+    if !preview.undeclared.is_empty() {
+        let _ = writeln!(text, "- {}", escaped(&undeclared(preview, NAMED)));
+    }
+    let steps: Vec<&Step> = preview.steps.iter().filter(|s| view.shows(s)).collect();
+    if steps.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\n<details><summary>{} steps</summary>\n",
+        steps.len()
+    );
+    let _ = writeln!(text, "| | Resource | What |\n|---|---|---|");
+    for step in steps.iter().take(ROWS) {
+        let mut what = escaped(&summary(step));
+        if view.diff {
+            for change in &step.changes {
+                let _ = write!(
+                    what,
+                    "<br>{}: {} → {}",
+                    escaped(&change.attribute),
+                    escaped(&value(&change.from)),
+                    escaped(&value(&change.to))
+                );
+            }
+        }
+        let _ = writeln!(
+            text,
+            "| {} | {} {}/{} | {what} |",
+            step.action.as_str(),
+            step.whose.kind(),
+            escaped(&step.namespace),
+            escaped(&step.name)
+        );
+    }
+    if steps.len() > ROWS {
+        let _ = writeln!(text, "\nand {} more.", steps.len() - ROWS);
+    }
+    let _ = writeln!(text, "\n</details>\n");
+}
+
+/// Nothing that somebody declared is markup.
+fn escaped(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for c in tame(text).chars() {
+        match c {
+            '<' => told.push_str("&lt;"),
+            '>' => told.push_str("&gt;"),
+            '&' => told.push_str("&amp;"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '@' | '!' | '~' => {
+                let _ = write!(told, "&#{};", u32::from(c));
+            }
+            c => told.push(c),
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_declared_is_no_markup() {
+        let told = escaped("a|b `c` <img> @team\n# x");
+        for markup in ['|', '`', '<', '@', '#', '\n'] {
+            let left = told.replace("&#", "");
+            assert!(!left.contains(markup), "{markup}: {told}");
+        }
+    }
+}
