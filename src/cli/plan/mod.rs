@@ -59,7 +59,7 @@ pub struct Arguments {
     /// attributes were set before) is not known then, nor who is in the cluster and not in the manifests.
     #[arg(long, requires = "paths", requires = "origin")]
     without_cluster: bool,
-    /// Where the token may go, such as https://app.cybsafe.com. Needed where manifests lead a connection elsewhere than
+    /// Where the token may go, such as `https://app.cybsafe.com`. Needed where manifests lead a connection elsewhere than
     /// the cluster does, or by another token, and without a cluster: whoever can change them would else get it.
     #[arg(long, value_name = "URL")]
     origin: Vec<reqwest::Url>,
