@@ -440,3 +440,31 @@ async fn a_manager_who_would_be_made_is_given_to_whom_it_is_due() -> Result<()> 
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_that_is_renamed_keeps_its_account() -> Result<()> {
+    let scene = company(2).await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    export(&scene, &folder).await?;
+    let old = company::person(0);
+    let mut new = read(&folder, &old)?;
+    new["metadata"]["name"] = json!("renamed");
+    write(&folder, &new)?;
+    std::fs::remove_file(folder.join(format!("{old}.json")))?;
+    let (found, code) = plan(&scene, &[folder.to_str().unwrap(), "--prune"]).await?;
+    let lines = steps(&found);
+    let expected = [
+        "adopt ScimUser/renamed externalId",
+        "archive ScimUser/user-000 active",
+    ];
+    ensure!(lines == expected && code == 0, "{code} {found}");
+    apply(&scene, &folder, &[&old]).await?;
+    scene.rig.settled("renamed").await?;
+    ensure!(
+        scene.archived() == 0,
+        "the account goes over, and is active"
+    );
+    Ok(())
+}

@@ -12,7 +12,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
-use crate::api::connection::{AllowedNamespaces, NamespacesFrom};
+use crate::api::connection::AllowedNamespaces;
 use crate::api::{ScimConnection, ScimGroup, ScimGroupStatus, ScimUser, ScimUserStatus};
 use crate::controller::events::Events;
 use crate::controller::group::index::GroupIndex;
@@ -31,6 +31,7 @@ use crate::controller::slots::Slots;
 use crate::controller::status::Statuses;
 use crate::controller::waking::{Begun, FEW};
 use crate::controller::writes::Writes;
+use crate::domain::allowed::lets_in;
 
 type Shared = Arc<RwLock<Roster>>;
 
@@ -387,20 +388,11 @@ impl Context {
 
     /// Whether resources of `namespace` may use a connection of `home`.
     pub fn allows(&self, allowed: &AllowedNamespaces, home: &str, namespace: &str) -> bool {
-        match allowed.from {
-            _ if home == namespace => true,
-            NamespacesFrom::Same => false,
-            NamespacesFrom::All => true,
-            NamespacesFrom::Selector => {
-                let found = self.namespaces.get(&ObjectRef::new(namespace));
-                let labels: BTreeMap<String, String> =
-                    found.map(|n| n.labels().clone()).unwrap_or_default();
-                let selector = allowed.selector.clone().unwrap_or_default();
-                selector.to_selector().is_ok_and(|s| {
-                    !s.selects_all() && kube::core::SelectorExt::matches(&s, &labels)
-                })
-            }
-        }
+        let found = self.namespaces.get(&ObjectRef::new(namespace));
+        // One that is not seen has no labels that would let it in.
+        let labels: BTreeMap<String, String> =
+            found.map(|n| n.labels().clone()).unwrap_or_default();
+        lets_in(allowed, home, namespace, Some(&labels)).unwrap_or_default()
     }
 
     /// Forgets a group that is gone.

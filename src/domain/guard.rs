@@ -99,6 +99,14 @@ struct Resuming {
     until: Option<i64>,
 }
 
+/// How many went within the window that ends now, of those who went at these times.
+#[must_use]
+pub fn spent_within(spent: impl IntoIterator<Item = (i64, u32)>, limit: Limit, now: i64) -> u32 {
+    let mut window = Window::of(spent.into_iter().collect());
+    window.roll(limit, now);
+    window.total()
+}
+
 /// The guard of one connection.
 #[derive(Debug, Default)]
 pub struct Guard {

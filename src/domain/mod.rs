@@ -3,6 +3,7 @@
 //! Pure by contract (held by `tests/layering.rs`): no client, no async, no clock. Time is passed in,
 //! effects leave as values, so every rule here is tested in microseconds.
 
+pub mod allowed;
 pub mod circuit;
 pub mod conditions;
 pub mod declared;

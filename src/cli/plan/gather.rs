@@ -366,8 +366,8 @@ fn merged<K: Resource + Clone + Debug>(
         let meta = new.meta_mut();
         meta.uid = Some(format!("not there yet: {name}"));
         meta.generation = Some(1);
-        // Whoever is there already is older.
-        meta.creation_timestamp = Some(Time(Timestamp::now()));
+        // Whoever is there already is older, be it by less than the second in which times are kept.
+        meta.creation_timestamp = None;
         return new;
     };
     keep(&mut new, before);

@@ -10,6 +10,7 @@ use crate::api::connection::Mode;
 use crate::cli::Failure;
 use crate::cli::manifests::Place;
 use crate::cli::paint::{BAD, CAUTION, FAINT, GOOD, STRONG, in_style};
+use crate::cli::status::facts;
 use crate::cli::tame::tame;
 use crate::controller::counts::Whose;
 use crate::controller::preview::{Action, Changed, OF_NOBODY, Preview, Step};
@@ -93,9 +94,7 @@ pub(super) fn named(connection: &ScimConnection) -> String {
 }
 
 pub(super) fn host(connection: &ScimConnection) -> String {
-    let url = reqwest::Url::parse(&connection.spec.endpoint).ok();
-    url.and_then(|url| url.host_str().map(str::to_owned))
-        .unwrap_or_default()
+    facts::host(&connection.spec.endpoint)
 }
 
 /// `3 to create, 1 to update`, in the order of [`Action::ALL`].

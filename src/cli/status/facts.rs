@@ -11,6 +11,7 @@ use crate::api::connection::{CapabilitiesStatus, GroupCounts, Mode, Profile, Use
 use crate::api::{ConditionType, Reason, ScimConnection};
 use crate::cli::tame::tame;
 use crate::controller::guard;
+use crate::domain::guard::spent_within;
 use crate::domain::names;
 
 /// Everything about one connection.
@@ -167,11 +168,9 @@ impl Facts {
             .zip(interval)
             .and_then(|(last, seconds)| last.checked_add(SignedDuration::from_secs(seconds)).ok());
         let limit = guard::limit(spec);
-        let window = i64::try_from(limit.window).unwrap_or(i64::MAX);
-        let oldest = now.as_second().saturating_sub(window);
         let spent = status.deprovisioned.iter();
-        let spent = spent.filter(|entry| entry.at.0.as_second() > oldest);
-        let deprovisioned = spent.fold(0_u32, |sum, entry| sum.saturating_add(entry.count));
+        let spent = spent.map(|entry| (entry.at.0.as_second(), entry.count));
+        let deprovisioned = spent_within(spent, limit, now.as_second());
         // As the guard reckons: who went within the window was there when it began.
         let active = status
             .users
@@ -256,7 +255,7 @@ fn concerns(conditions: &[Condition]) -> Vec<Concern> {
 }
 
 /// Host, and port where there is one: no path, and no credentials if somebody has put them there all the same.
-fn host(endpoint: &str) -> String {
+pub fn host(endpoint: &str) -> String {
     let uri = endpoint.parse::<http::Uri>().ok();
     let Some((host, port)) = uri.as_ref().and_then(|u| Some((u.host()?, u.port()))) else {
         return "?".into();

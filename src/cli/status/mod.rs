@@ -3,7 +3,7 @@
 //! Everything is read from the API server, but for what the operator alone knows, which its figures tell. Whether
 //! somebody is in step is the operator's to say: here its conditions are repeated.
 
-mod facts;
+pub mod facts;
 mod figures;
 mod findings;
 mod gather;

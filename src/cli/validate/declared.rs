@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::finding::{Fault, FieldPath};
 use super::objects::Spec;
-use crate::api::connection::{NamespacesFrom, Profile as ProfileName, ScimConnectionSpec};
+use crate::api::connection::{Profile as ProfileName, ScimConnectionSpec};
 use crate::api::{ConnectionRef, ScimGroupSpec, ScimUserSpec, UserRef};
 use crate::cli::manifests::Manifest;
+use crate::domain::allowed::lets_in;
 use crate::domain::names;
 use crate::domain::profile::Profile;
 
@@ -130,19 +131,7 @@ impl<'a> Declared<'a> {
     /// Whether a connection lets a namespace in; `None` where the namespace's labels decide, and are not known.
     pub fn lets_in(&self, connection: &Connection, home: &str, namespace: &str) -> Option<bool> {
         let allowed = &connection.spec.allowed_namespaces;
-        match allowed.from {
-            _ if home == namespace => Some(true),
-            NamespacesFrom::Same => Some(false),
-            NamespacesFrom::All => Some(true),
-            NamespacesFrom::Selector => {
-                let labels = self.namespaces.get(namespace)?;
-                let selector = allowed.selector.clone().unwrap_or_default();
-                let selector = selector.to_selector().ok();
-                Some(selector.is_some_and(|selector| {
-                    !selector.selects_all() && kube::core::SelectorExt::matches(&selector, labels)
-                }))
-            }
-        }
+        lets_in(allowed, home, namespace, self.namespaces.get(namespace))
     }
 }
 

@@ -37,8 +37,9 @@ struct Look {
     account: Option<Observed>,
     /// What the guard is asked for.
     asks: Option<Deprovisioning>,
-    /// Its manager has no account yet.
-    awaits_manager: bool,
+    /// What others come to may change it: its manager has no account yet, or somebody who leaves
+    /// claims its name, or has the account.
+    depends: bool,
     state: State,
 }
 
@@ -50,7 +51,7 @@ impl Look {
             why: None,
             account: None,
             asks: None,
-            awaits_manager: false,
+            depends: false,
             state: State::InStep,
         }
     }
@@ -94,14 +95,14 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
         if look.action == Action::Create {
             created.push(key.clone());
         }
-        if look.awaits_manager {
+        if look.depends {
             again.push((steps.len(), user.clone()));
         }
         steps.push(step(&key, look));
     }
     decide(stage, &mut steps, leaving).await;
     are_done(stage, &steps, created);
-    // Whose manager has an account by now is given that as well.
+    // Whose manager has an account by now is given that as well; and whose name is free by now goes by it.
     for (at, user) in again {
         let key = Key::of(&*user);
         let Some(pass) = pass(stage, &user, &key) else {
@@ -262,7 +263,10 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let judged = match consider::judge(pass, connection, ready, &ready.spec) {
         Ok(judged) => judged,
         Err(Stopped { valid, archives }) => {
-            let stopped = invalid(valid.message);
+            let stopped = Look {
+                depends: valid.reason == Reason::DuplicateUserName,
+                ..invalid(valid.message)
+            };
             if !archives {
                 return Ok(stopped);
             }
@@ -287,6 +291,7 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let lost = pass.before.id.is_some() && connection.loss().blocks();
     let archives = plan.archives();
     let action = action(&plan);
+    let blocked = matches!(plan, Plan::Blocked(_));
     let mut look = match plan {
         Plan::Noop(account) => Look {
             account: Some(account),
@@ -318,7 +323,7 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
             Look::because(Action::Wait, why)
         }
     };
-    look.awaits_manager = judged.pending_manager.is_some();
+    look.depends = blocked || judged.pending_manager.is_some();
     Ok(look)
 }
 
