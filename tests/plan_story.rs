@@ -468,3 +468,47 @@ async fn a_resource_that_is_renamed_keeps_its_account() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_policy_an_account_is_deleted_and_another_taken_over() -> Result<()> {
+    let scene = company(2).await?;
+    let policy = json!({"deletionPolicy": "Delete", "adoption": {"match": ["UserName"]}});
+    scene.rig.edit_connection(policy).await?;
+    scene
+        .rig
+        .connection_is("Ready", "True", "Connected")
+        .await?;
+    scene.simulator.insert_user(json!({
+        "userName": "stranger@example.com", "active": true,
+        "name": {"givenName": "Grace", "familyName": "Hopper"},
+    }));
+    let scratch = Scratch::create()?;
+    let folder = scratch.join("repository");
+    std::fs::create_dir(&folder)?;
+    export(&scene, &folder).await?;
+    let old = company::person(0);
+    let mut new = read(&folder, &company::person(1))?;
+    new["metadata"]["name"] = json!("stranger");
+    new["spec"]["userName"] = json!("Stranger@example.com");
+    write(&folder, &new)?;
+    std::fs::remove_file(folder.join(format!("{old}.json")))?;
+    let (found, code) = plan(&scene, &[folder.to_str().unwrap(), "--prune"]).await?;
+    let lines = steps(&found);
+    ensure!(code == 0 && lines.len() == 2, "{found}");
+    ensure!(
+        lines[0].starts_with("adopt ScimUser/stranger "),
+        "{lines:?}"
+    );
+    ensure!(lines[0].contains("externalId"), "{lines:?}");
+    ensure!(lines[1] == "delete ScimUser/user-000", "{lines:?}");
+    scene.rig.sync("before it is applied").await?;
+    apply(&scene, &folder, &[&old]).await?;
+    scene.rig.settled("stranger").await?;
+    scim_operator_harness::wait::wait_for_absence(scene.rig.users(), &old, support::DEADLINE)
+        .await?;
+    ensure!(
+        scene.simulator.users().len() == 2,
+        "one is deleted, none is made"
+    );
+    Ok(())
+}

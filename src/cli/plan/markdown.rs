@@ -12,6 +12,8 @@ use crate::controller::preview::{Preview, Step};
 
 /// So many lines of a pull request's comment: what is longer is not taken by those who show them.
 const ROWS: usize = 200;
+/// So many bytes: GitHub takes 65,536 characters.
+const LONGEST: usize = 60_000;
 
 /// A comment for a pull request.
 pub fn markdown(plans: &[Planned], view: &View<'_>) {
@@ -38,7 +40,19 @@ pub fn markdown(plans: &[Planned], view: &View<'_>) {
             } => one_markdown(&mut text, connection, preview, view),
         }
     }
-    anstream::print!("{text}");
+    anstream::print!("{}", cut(text));
+}
+
+/// What a forge takes as one comment, cut at the end of a line where it is longer.
+fn cut(mut text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let end = text.floor_char_boundary(LONGEST);
+    let end = text[..end].rfind('\n').unwrap_or(end);
+    text.truncate(end);
+    text.push_str("\n\n</details>\n\nThe rest is left out: it is too long for a comment.\n");
+    text
 }
 
 fn one_markdown(
@@ -126,6 +140,15 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_at_the_end_of_a_line_and_says_so() {
+        assert_eq!(cut("short\n".into()), "short\n");
+        let long = cut("a line of it, with ä\n".repeat(5_000));
+        assert!(long.len() <= LONGEST + 100, "{}", long.len());
+        let (kept, note) = long.split_once("\n\n</details>").unwrap_or_default();
+        assert!(kept.ends_with("with ä") && note.contains("left out"));
+    }
 
     #[test]
     fn what_somebody_declared_is_no_markup() {
