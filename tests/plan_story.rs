@@ -330,7 +330,10 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
     ensure!(output.status.code() == Some(0), "{}", told(&output));
     // Of whoever is in no manifest it cannot tell more.
     let undeclared = &found["connections"][0]["undeclared"];
-    ensure!(*undeclared == json!(["identity/user-002"]), "{undeclared}");
+    ensure!(
+        *undeclared == json!(["ScimUser identity/user-002"]),
+        "{undeclared}"
+    );
 
     // Without a token, or with one that is refused, it says so, and that nothing was found out.
     let output = run(None).await?;
@@ -449,14 +452,22 @@ async fn a_resource_that_is_renamed_keeps_its_account() -> Result<()> {
     std::fs::create_dir(&folder)?;
     export(&scene, &folder).await?;
     let old = company::person(0);
+    let everybody =
+        json!({"displayName": "All", "memberSelector": {"matchLabels": {"all": "yes"}}});
+    let label = ["label", "scimusers", "--all", "-n", NAMESPACE, "all=yes"];
+    scene.rig.plane.kubectl(&label).await?;
+    scene.rig.declare_group("all", everybody).await?;
+    scene.rig.group_settled("all").await?;
+    export(&scene, &folder).await?;
     let mut new = read(&folder, &old)?;
     new["metadata"]["name"] = json!("renamed");
     write(&folder, &new)?;
     std::fs::remove_file(folder.join(format!("{old}.json")))?;
-    let (found, code) = plan(&scene, &[folder.to_str().unwrap(), "--prune"]).await?;
+    let path = folder.to_str().unwrap();
+    let (found, code) = plan(&scene, &[path, "--prune"]).await?;
     let lines = steps(&found);
     let expected = [
-        "adopt ScimUser/renamed externalId",
+        "adopt ScimUser/renamed active,externalId",
         "archive ScimUser/user-000 active",
     ];
     ensure!(lines == expected && code == 0, "{code} {found}");

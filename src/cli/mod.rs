@@ -92,9 +92,10 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Ok(Ended::WithFindings) => ExitCode::from(1),
         Err(failure) => {
             anstream::eprintln!(
-                "{}error{}: {failure}",
+                "{}error{}: {}",
                 paint::BAD.render(),
-                paint::BAD.render_reset()
+                paint::BAD.render_reset(),
+                tame::tame(&failure.to_string())
             );
             ExitCode::from(2)
         }

@@ -86,7 +86,8 @@ pub fn users(
             if entry.reason == Why::DeclaredAlready {
                 let user_name = account.user_name.as_deref().unwrap_or_default();
                 claims.insert(fold_name(user_name), &account.id);
-                if is_here(account, target, declared) {
+                // As a member it goes by the resource that is there, and by none that is made up here.
+                if is_here(account, target, declared) && declared.may_have(name) {
                     imported.insert(account.id.clone(), name.clone());
                 }
             }
@@ -239,16 +240,19 @@ fn named<'a, T: Sighting>(
     texts: impl Fn(&'a T) -> Vec<&'a str>,
 ) -> Vec<String> {
     // Two may bear one mark: whoever comes second is called otherwise, or one file would take the other's place.
-    let mut fixed_before = BTreeSet::new();
+    // And whose account a resource has recorded comes before whoever bears its mark.
+    let held: Vec<Option<&str>> = all.iter().map(|one| declared.holder_of(one.id())).collect();
+    let mut fixed_before: BTreeSet<&str> = held.iter().copied().flatten().collect();
+    let marked = |one: &'a T| match target.mark(one.external_id()) {
+        Mark::Own(name) => Some(name),
+        _ => None,
+    };
     let fixed: Vec<Option<String>> = all
         .iter()
-        .map(|one| {
-            let held = declared.holder_of(one.id()).map(str::to_owned);
-            let fixed = held.or_else(|| match target.mark(one.external_id()) {
-                Mark::Own(name) => Some(name.to_owned()),
-                _ => None,
-            });
-            fixed.filter(|name| fixed_before.insert(name.clone()))
+        .zip(held)
+        .map(|(one, held)| {
+            let fixed = held.or_else(|| marked(one).filter(|name| fixed_before.insert(*name)));
+            fixed.map(str::to_owned)
         })
         .collect();
     let mut reserved: BTreeSet<String> = declared.names().clone();

@@ -201,11 +201,8 @@ impl Declared {
             return;
         };
         let before = self.users.get(&key);
-        let (old, new) = (
-            before.map(|b| named(&b.spec.connection_ref, &key.0)),
-            named(&object.spec.connection_ref, &key.0),
-        );
-        if old.is_some_and(|old| old != new) {
+        // To the letter, as the definition's rule compares it.
+        if before.is_some_and(|b| b.spec.connection_ref != object.spec.connection_ref) {
             return self.refuse(&manifest.place, "spec.connectionRef cannot be changed");
         }
         let same = before.is_some_and(|before| before.spec == object.spec);
@@ -220,11 +217,8 @@ impl Declared {
             return;
         };
         let before = self.groups.get(&key);
-        let (old, new) = (
-            before.map(|b| named(&b.spec.connection_ref, &key.0)),
-            named(&object.spec.connection_ref, &key.0),
-        );
-        if old.is_some_and(|old| old != new) {
+        // To the letter, as the definition's rule compares it.
+        if before.is_some_and(|b| b.spec.connection_ref != object.spec.connection_ref) {
             return self.refuse(&manifest.place, "spec.connectionRef cannot be changed");
         }
         let same = before.is_some_and(|before| before.spec == object.spec);

@@ -24,6 +24,7 @@ pub fn markdown(plans: &[Planned], view: &View<'_>) {
     for unreadable in view.unreadable {
         let _ = writeln!(text, "> **{}**\n", escaped(unreadable));
     }
+    let most = LONGEST / plans.len().max(1);
     for planned in plans {
         match planned {
             Planned::Missing { key, named_by } => {
@@ -37,18 +38,23 @@ pub fn markdown(plans: &[Planned], view: &View<'_>) {
             Planned::Of {
                 connection,
                 preview,
-            } => one_markdown(&mut text, connection, preview, view),
+            } => {
+                // Each has its share of the comment, so that none is pushed out by another.
+                let mut one = String::new();
+                one_markdown(&mut one, connection, preview, view);
+                text.push_str(&cut(one, most));
+            }
         }
     }
-    anstream::print!("{}", cut(text));
+    anstream::print!("{text}");
 }
 
 /// What a forge takes as one comment, cut at the end of a line where it is longer.
-fn cut(mut text: String) -> String {
-    if text.len() <= LONGEST {
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() <= most {
         return text;
     }
-    let end = text.floor_char_boundary(LONGEST);
+    let end = text.floor_char_boundary(most);
     let end = text[..end].rfind('\n').unwrap_or(end);
     text.truncate(end);
     text.push_str("\n\n</details>\n\nThe rest is left out: it is too long for a comment.\n");
@@ -130,7 +136,12 @@ fn escaped(text: &str) -> String {
             '&' => told.push_str("&amp;"),
             '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '@' | '!' | '~' => {
                 let _ = write!(told, "&#{};", u32::from(c));
+                if matches!(c, '@' | '#') {
+                    told.push('\u{200b}');
+                }
             }
+            // Forges look for mentions and references after entities are read: nothing of the kind is left together.
+            ':' => told.push_str("&#58;\u{200b}"),
             c => told.push(c),
         }
     }
@@ -143,8 +154,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut_at_the_end_of_a_line_and_says_so() {
-        assert_eq!(cut("short\n".into()), "short\n");
-        let long = cut("a line of it, with ä\n".repeat(5_000));
+        assert_eq!(cut("short\n".into(), LONGEST), "short\n");
+        let long = cut("a line of it, with ä\n".repeat(5_000), LONGEST);
         assert!(long.len() <= LONGEST + 100, "{}", long.len());
         let (kept, note) = long.split_once("\n\n</details>").unwrap_or_default();
         assert!(kept.ends_with("with ä") && note.contains("left out"));

@@ -100,9 +100,9 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
     let said = access.said_namespace().map(str::to_owned);
     let own = cluster.as_ref().map(|cluster| cluster.namespace.clone());
     let usual = said.or(own).unwrap_or_else(|| "default".into());
-    let declared = declared(&arguments, &manifests, cluster.as_ref(), &usual).await?;
+    let mut declared = declared(&arguments, &manifests, cluster.as_ref(), &usual).await?;
     for folder in &manifests.kustomizations {
-        note_on_stderr(&format!(
+        declared.unseen.push(format!(
             "{folder} has a kustomization: what its files come to is told by `kustomize build {folder} | kubectl scim plan -`"
         ));
     }
@@ -142,11 +142,6 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
     } else {
         Ended::Well
     })
-}
-
-fn note_on_stderr(note: &str) {
-    use crate::cli::paint::{CAUTION, in_style};
-    anstream::eprintln!("{}: {note}", in_style(CAUTION, "note"));
 }
 
 async fn declared(

@@ -199,7 +199,7 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         let whose = format!("{} {}/{}", step.whose.kind(), step.namespace, step.name);
         let (whose, summary) = (tame(&whose), tame(&summary(step)));
         let place = view.place(step).filter(|_| step.action == Action::Invalid);
-        let place = place.map(|place| in_style(FAINT, format!("  ({place})")));
+        let place = place.map(|place| in_style(FAINT, format!("  ({})", tame(&place.to_string()))));
         anstream::println!(
             "  {} {whose}  {summary}{}",
             in_style(style, what),
@@ -230,7 +230,7 @@ pub(super) fn undeclared(preview: &Preview, most: usize) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "{} active accounts are of resources that are not here, left behind or to be taken out: {}{more}",
+        "{} active accounts and groups are of resources that are not here, left behind or to be taken out: {}{more}",
         all.len(),
         first.join(", ")
     )
@@ -252,15 +252,15 @@ fn differences(step: &Step) {
     {
         anstream::println!(
             "      {attribute}: {} → {}",
-            in_style(BAD, value(from)),
-            in_style(GOOD, value(to))
+            in_style(BAD, tame(&value(from))),
+            in_style(GOOD, tame(&value(to)))
         );
     }
     for member in &step.members.add {
-        anstream::println!("      {}", in_style(GOOD, format!("+ {member}")));
+        anstream::println!("      {}", in_style(GOOD, format!("+ {}", tame(member))));
     }
     for member in &step.members.remove {
-        anstream::println!("      {}", in_style(BAD, format!("- {member}")));
+        anstream::println!("      {}", in_style(BAD, format!("- {}", tame(member))));
     }
 }
 

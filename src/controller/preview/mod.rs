@@ -7,6 +7,7 @@
 
 mod groups;
 mod stage;
+mod undeclared;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,7 @@ pub struct Preview {
     pub directory: Option<Verdict>,
     /// Accounts that the backend lists.
     pub accounts: usize,
-    /// Active accounts of ours whose resource nobody declares, as `namespace/name`.
+    /// Active accounts and groups of ours whose resource nobody declares, as `ScimUser namespace/name`.
     pub undeclared: Vec<String>,
 }
 
@@ -168,9 +169,9 @@ impl Action {
 }
 
 impl Step {
-    /// Its namespace and name.
+    /// Its kind, namespace and name.
     fn name(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
+        format!("{} {}/{}", self.whose.kind(), self.namespace, self.name)
     }
 }
 
@@ -197,11 +198,11 @@ pub async fn preview(given: Given) -> Result<Preview, Trouble> {
         let verdict = guard::verdict(&stage.connection, held.as_ref());
         (held, verdict)
     };
-    let undeclared = users::undeclared(&stage);
-    let told: BTreeSet<String> = steps.iter().map(Step::name).collect();
-    let undeclared = undeclared.into_iter().filter(|name| !told.contains(name));
-    let undeclared = undeclared.collect();
     steps.extend(groups::steps(&mut stage).await?);
+    // Whoever leaves counts as gone by now, and is told already.
+    let told: BTreeSet<String> = steps.iter().map(Step::name).collect();
+    let undeclared = undeclared::undeclared(&stage).into_iter();
+    let undeclared = undeclared.filter(|one| !told.contains(one)).collect();
     Ok(Preview {
         steps,
         held,

@@ -6,9 +6,9 @@ use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
-use crate::api::ScimUser;
 use crate::api::common::DeletionPolicy;
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::{ScimConnection, ScimUser};
 use crate::controller::consider::{self, Considered, Stopped};
 use crate::controller::counts::Whose;
 use crate::controller::finalizer;
@@ -100,19 +100,30 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
         }
         steps.push(step(&key, look));
     }
-    decide(stage, &mut steps, leaving).await;
+    decide(stage, &mut steps, &leaving).await;
     are_done(stage, &steps, created);
     // Whose manager has an account by now is given that as well; and whose name is free by now goes by it.
+    let (mut leaving, mut created) = (vec![], vec![]);
     for (at, user) in again {
         let key = Key::of(&*user);
+        if steps[at].action == Action::Hold {
+            continue;
+        }
         let Some(pass) = pass(stage, &user, &key) else {
             continue;
         };
         let look = look(&pass, stage).await?;
-        if steps[at].action != Action::Hold {
-            steps[at] = step(&key, look);
+        note(&pass, stage, &look);
+        if let Some(action) = look.asks {
+            leaving.push((at, user.clone(), action));
         }
+        if look.action == Action::Create {
+            created.push(key.clone());
+        }
+        steps[at] = step(&key, look);
     }
+    decide(stage, &mut steps, &leaving).await;
+    are_done(stage, &[], created);
     Ok(steps)
 }
 
@@ -133,8 +144,11 @@ fn step(key: &Key, look: Look) -> Step {
 async fn decide(
     stage: &Stage,
     steps: &mut [Step],
-    leaving: Vec<(usize, Arc<ScimUser>, Deprovisioning)>,
+    leaving: &[(usize, Arc<ScimUser>, Deprovisioning)],
 ) {
+    if leaving.is_empty() {
+        return;
+    }
     let ask = |user: &ScimUser, action: Deprovisioning| {
         let key = Key::of(user);
         let pass = pass(stage, user, &key)?;
@@ -142,7 +156,9 @@ async fn decide(
         let scope = ending.map_or(Scope::Alone, |ending| ending.scope);
         Some(guard::ask(&pass, &stage.connection, action, scope))
     };
-    let (held, new): (Vec<_>, Vec<_>) = leaving.iter().partition(|(_, user, _)| is_held(user));
+    let (held, new): (Vec<_>, Vec<_>) = leaving
+        .iter()
+        .partition(|(_, user, _)| holds(&stage.object) && is_held(user));
     for (_, user, action) in held {
         ask(user, *action);
     }
@@ -158,7 +174,7 @@ async fn decide(
     }
     guard::decide(&stage.object, &stage.context, &stage.connection, true).await;
     stage.connection.guard().persisted();
-    for (at, user, action) in &leaving {
+    for (at, user, action) in leaving {
         let Some(answer) = ask(user, *action) else {
             continue;
         };
@@ -169,6 +185,17 @@ async fn decide(
             step.why = Some(format!("would {would}: {}", guard::why(answer)));
         }
     }
+}
+
+/// Whether what a connection holds is held until a person approves it. What waits for a listing, or for accounts that
+/// are missing, is decided on anew.
+fn holds(connection: &ScimConnection) -> bool {
+    let status = connection.status.as_ref();
+    let by_a_person = [Reason::GuardExceeded, Reason::ScopeTerminating].map(Reason::as_str);
+    status.is_some_and(|status| {
+        let mut held = status.conditions.iter();
+        held.any(|c| c.type_ == C::DeprovisioningHeld.as_str() && by_a_person.contains(&&*c.reason))
+    })
 }
 
 /// Whether a user's status says that the guard holds it.
@@ -201,11 +228,32 @@ fn are_done(stage: &mut Stage, steps: &[Step], created: Vec<Key>) {
         let Some(kept) = stage.context.kept(&key).filter(|kept| kept.is_going) else {
             continue;
         };
+        has_left(stage, &key, step.action);
         stage.context.index(|index| index.remove(&key));
         stage.connection.note(&key, None);
         stage
             .users
             .apply_watcher_event(&Event::Delete((*kept).clone()));
+    }
+}
+
+/// The account of somebody who has gone, as it would be.
+fn has_left(stage: &Stage, key: &Key, action: Action) {
+    let Some(id) = stage.connection.id_of(key) else {
+        return;
+    };
+    let mut directory = stage.connection.directory();
+    match action {
+        Action::Delete => directory.remove(&id),
+        Action::Archive => {
+            if let Some(mut account) = directory.last_known(&id) {
+                account.active = Some(false);
+                let off = Value::Bool(false);
+                account.attributes.insert("active".into(), off);
+                directory.put(account);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -426,20 +474,4 @@ fn changed(change: &Change, account: &Observed) -> Changed {
         from,
         to: change.to.clone(),
     }
-}
-
-/// Active accounts that bear the mark of a resource which nobody declares, as namespace and name: what is left of
-/// resources that are gone, or whoever would be pruned.
-pub fn undeclared(stage: &Stage) -> Vec<String> {
-    let directory = stage.connection.directory();
-    let of_nobody = |account: Observed| {
-        let mark = account.external_id.as_deref()?;
-        let (namespace, name) = names::resource_of_mark(&stage.ready.owner_id, mark)?;
-        let is_left =
-            account.active != Some(false) && !stage.context.is_declared(&Key::new(namespace, name));
-        is_left.then(|| format!("{namespace}/{name}"))
-    };
-    let mut found: Vec<String> = directory.sightings().filter_map(of_nobody).collect();
-    found.sort();
-    found
 }
