@@ -1,5 +1,6 @@
 //! The pipelines of docs/cli/ci.md do what they say: their commands run, in the shell that runs them there, with the real
 //! plugin, and what talks to a forge is written down instead.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[allow(dead_code)] // Each test binary uses its own part.

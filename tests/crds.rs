@@ -40,18 +40,7 @@ fn object(kind: &str, name: &str, spec: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn defaults_columns_selectors_and_explanations_work() -> Result<()> {
     let plane = ControlPlane::start().await?;
-    plane
-        .kubectl(&["apply", "--server-side", "-f", "crds"])
-        .await?;
-    plane
-        .kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=30s",
-            "crd",
-            "--all",
-        ])
-        .await?;
+    plane.define("crds").await?;
     for kind in ["ScimConnection", "ScimUser", "ScimGroup"] {
         plane
             .kubectl_with_input(

@@ -78,17 +78,8 @@ async fn plane() -> Result<ControlPlane> {
     let others = gitops::definitions().await?;
     for folder in [Path::new("crds"), &others] {
         let folder = folder.to_str().context("the path is no text")?;
-        let crds = ["apply", "--server-side", "-f", folder];
-        plane.kubectl(&crds).await?;
+        plane.define(folder).await?;
     }
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "crd",
-        "--all",
-    ];
-    plane.kubectl(&wait).await?;
     Ok(plane)
 }
 

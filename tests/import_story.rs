@@ -1,12 +1,13 @@
 //! A team begins with what it has, and goes on: five hundred people and some groups, made by somebody else, are imported by the
 //! built plugin, applied by kubectl, and taken over by the operator, and the backend is written to by nobody. What is changed then is planned exactly, and done exactly.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -18,6 +19,7 @@ use scim_operator_harness::servers::ThirdParty;
 use scim_operator_harness::{RecordingProxy, wait};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::{Value, json};
+use support::plugin::{self, err as said, scim, steps};
 use support::{Backend, DEADLINE, NAMESPACE, Rig, TOKEN, writes_since};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -112,18 +114,11 @@ async fn a_company(backend: &Backend) -> Result<()> {
     Ok(())
 }
 
-/// The plugin as it is installed, with these variables only besides the usual ones.
-fn import(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Output> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
-    command.arg("import").args(arguments);
-    command.env_remove("KUBECONFIG").env_remove("SCIM_TOKEN");
-    command.env("ALLOW_LOCAL_ENDPOINTS", "true");
-    command.envs(variables.iter().copied());
-    Ok(command.output()?)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// By the cluster's connection and Secret.
+fn import(rig: &Rig, arguments: &[&str]) -> Result<Output> {
+    let by_cluster = ["import", "-n", NAMESPACE, "--connection", "scim"];
+    let all = [&by_cluster, arguments].concat();
+    scim(rig.plane.admin_kubeconfig(), &all, &[])
 }
 
 /// Every file of a folder.
@@ -165,7 +160,6 @@ async fn story(base: &str, profile: &str) -> Result<()> {
     rig.connection_is("Ready", "True", "Connected").await?;
     let before = state(&backend).await?;
     let scratch = Scratch::create()?;
-    let kubeconfig = rig.plane.admin_kubeconfig().display().to_string();
     let beginning = proxy.mark();
 
     // By the cluster's connection and Secret: everybody is written, and nothing has to be seen to.
@@ -173,19 +167,8 @@ async fn story(base: &str, profile: &str) -> Result<()> {
     let report = scratch.join("report.json");
     let into = people.display().to_string();
     let told = report.display().to_string();
-    let by_cluster = [
-        "--kubeconfig",
-        &kubeconfig,
-        "-n",
-        NAMESPACE,
-        "--connection",
-        "scim",
-        "--output-dir",
-        &into,
-        "--report",
-        &told,
-    ];
-    let output = import(&by_cluster, &[])?;
+    let by_cluster = ["--output-dir", &into, "--report", &told];
+    let output = import(&rig, &by_cluster)?;
     ensure!(output.status.code() == Some(0), "{}", said(&output));
     let whole: Value = serde_json::from_str(&std::fs::read_to_string(&report)?)?;
     ensure!(
@@ -216,17 +199,23 @@ async fn story(base: &str, profile: &str) -> Result<()> {
     let file = scratch.write("connection.yaml", connection.to_string())?;
     let (file, again) = (file.display().to_string(), scratch.join("again"));
     let into_again = again.display().to_string();
-    let by_file = ["--connection-file", &file, "--output-dir", &into_again];
-    let output = import(&by_file, &[("SCIM_TOKEN", TOKEN)])?;
+    let by_file = [
+        "import",
+        "--connection-file",
+        &file,
+        "--output-dir",
+        &into_again,
+    ];
+    let output = scim(Path::new("/nowhere"), &by_file, &[("SCIM_TOKEN", TOKEN)])?;
     ensure!(output.status.code() == Some(0), "{}", said(&output));
     ensure!(files(&again)? == written, "two ways, two outcomes");
-    let output = import(&by_file, &[("SCIM_TOKEN", TOKEN)])?;
+    let output = scim(Path::new("/nowhere"), &by_file, &[("SCIM_TOKEN", TOKEN)])?;
     ensure!(
         output.status.code() == Some(2) && said(&output).contains("--force"),
         "{}",
         said(&output)
     );
-    let output = import(&by_file, &[])?;
+    let output = scim(Path::new("/nowhere"), &by_file, &[])?;
     ensure!(
         output.status.code() == Some(2) && said(&output).contains("SCIM_TOKEN"),
         "{}",
@@ -268,19 +257,7 @@ async fn story(base: &str, profile: &str) -> Result<()> {
 
     // A second import finds everybody declared, and writes nobody twice.
     let second = scratch.join("second.yaml").display().to_string();
-    let output = import(
-        &[
-            "--kubeconfig",
-            &kubeconfig,
-            "-n",
-            NAMESPACE,
-            "--connection",
-            "scim",
-            "--one-file",
-            &second,
-        ],
-        &[],
-    )?;
+    let output = import(&rig, &["--one-file", &second])?;
     ensure!(output.status.code() == Some(0), "{}", said(&output));
     // Whoever was taken out is archived by now, and so left out as well.
     let declared = PEOPLE - 1;
@@ -296,21 +273,8 @@ async fn story(base: &str, profile: &str) -> Result<()> {
     posted(&backend, "Users", stranger).await?;
     let filter = format!("userName eq \"PERSON.{PEOPLE}@example.com\"");
     let output = import(
-        &[
-            "--kubeconfig",
-            &kubeconfig,
-            "-n",
-            NAMESPACE,
-            "--connection",
-            "scim",
-            "--only",
-            "users",
-            "--filter",
-            &filter,
-            "--one-file",
-            "-",
-        ],
-        &[],
+        &rig,
+        &["--only", "users", "--filter", &filter, "--one-file", "-"],
     )?;
     ensure!(output.status.code() == Some(1), "{}", said(&output));
     let manifest = String::from_utf8(output.stdout.clone())?;
@@ -340,29 +304,12 @@ async fn story(base: &str, profile: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `plan` says of a folder, of which everything that is not there any more is pruned: its steps, as
-/// `action kind/name attributes`.
+/// What `plan` says of a folder, of which everything that is not there any more is pruned.
 fn planned(rig: &Rig, folder: &Path) -> Result<Vec<String>> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
-    let output = command
-        .arg("plan")
-        .arg(folder)
-        .args(["--prune", "-o", "json", "-n", NAMESPACE])
-        .env("KUBECONFIG", rig.plane.admin_kubeconfig())
-        .env("ALLOW_LOCAL_ENDPOINTS", "true")
-        .env_remove("SCIM_TOKEN")
-        .output()?;
-    ensure!(output.status.code() == Some(0), "{}", said(&output));
-    let whole: Value = serde_json::from_slice(&output.stdout)?;
-    let steps = whole["connections"][0]["steps"].as_array();
-    let line = |step: &Value| {
-        let attributes = step["attributes"].as_array().into_iter().flatten();
-        let attributes: Vec<&str> = attributes.filter_map(Value::as_str).collect();
-        let word = |key: &str| step[key].as_str().unwrap_or_default().to_owned();
-        let (action, kind, name) = (word("action"), word("kind"), word("name"));
-        format!("{action} {kind}/{name} {}", attributes.join(","))
-    };
-    Ok(steps.context("no steps")?.iter().map(line).collect())
+    let folder = folder.display().to_string();
+    let (plan, code) = plugin::plan(rig.plane.admin_kubeconfig(), &[&folder, "--prune"])?;
+    ensure!(code == 0, "{plan}");
+    Ok(steps(&plan))
 }
 
 /// Whoever is in no group.

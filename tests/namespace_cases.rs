@@ -112,6 +112,16 @@ impl Place {
         self.rig.plane.kubectl(&words).await
     }
 
+    /// Whoever claims that name waits, though the connection would let an account be taken over by it.
+    async fn nobody_gets(&self, user_name: &str) -> Result<()> {
+        let adoption = json!({"adoption": {"match": ["UserName"]}});
+        self.rig.edit_connection(adoption).await?;
+        self.rig.connection_is("Ready", "True", "Connected").await?;
+        self.rig.declare("usurper", person(user_name)).await?;
+        let told = self.is(NAMESPACE, "usurper", "Synced", "OwnedByOther");
+        told.await.map(drop)
+    }
+
     fn backend(&self) -> Backend {
         Backend::new(&self.simulator.base_url(), TOKEN)
     }
@@ -254,17 +264,7 @@ async fn what_it_watches_no_more_is_not_gone() -> Result<()> {
     place.backend().group_has("All", &["ann", "eve"]).await?;
     place.rig.group_settled("all").await?;
     // Whose resource is not seen has not lost it: nobody else gets that account, by no policy.
-    let adoption = json!({"adoption": {"match": ["UserName"]}});
-    place.rig.edit_connection(adoption).await?;
-    place
-        .rig
-        .connection_is("Ready", "True", "Connected")
-        .await?;
-    let usurper = person("eve@example.com");
-    place.rig.declare("usurper", usurper).await?;
-    place
-        .is(NAMESPACE, "usurper", "Synced", "OwnedByOther")
-        .await?;
+    place.nobody_gets("eve@example.com").await?;
     // Nor is a connection gone that is not seen: its leaver's account may be there still.
     place
         .kubectl("delete scimuser ada -n identity --wait=false")
@@ -357,20 +357,7 @@ async fn r11_a_watched_namespace_that_takes_our_rights_with_it_says_so_and_stops
     place.settled(NAMESPACE, "ada").await?;
     // Who is there yet, and not seen, loses neither the group nor the account.
     place.backend().group_has("All", &["ada", "bob"]).await?;
-    let adoption = json!({"adoption": {"match": ["UserName"]}});
-    place.rig.edit_connection(adoption).await?;
-    place
-        .rig
-        .connection_is("Ready", "True", "Connected")
-        .await?;
-    place
-        .rig
-        .declare("usurper", person("bob@example.com"))
-        .await?;
-    place
-        .is(NAMESPACE, "usurper", "Synced", "OwnedByOther")
-        .await
-        .map(drop)
+    place.nobody_gets("bob@example.com").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,128 +1,31 @@
 //! `kubectl scim plan` says what the operator then does: to the backend, to groups, and what the guard holds, by the
 //! very hash. It writes to nothing.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "plan_story/repository.rs"]
+mod repository;
 mod support;
 
 use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
+use repository::{apply, edit, export, read, write};
 use scim_operator_harness::scratch::Scratch;
 use serde_json::{Value, json};
 use support::company::{self, company};
+use support::plugin::{self, out, steps, told};
 use support::scene::Scene;
 use support::{Backend, NAMESPACE, TOKEN, writes_since};
 
+async fn plan(scene: &Scene, arguments: &[&str]) -> Result<(Value, i32)> {
+    plugin::plan(scene.rig.plane.admin_kubeconfig(), arguments)
+}
+
 /// Runs it as a person with the administrator's kubeconfig would.
 async fn scim(scene: &Scene, arguments: &[&str]) -> Result<Output> {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
-    command
-        .args(arguments)
-        .env("KUBECONFIG", scene.rig.plane.admin_kubeconfig())
-        .env("ALLOW_LOCAL_ENDPOINTS", "true")
-        .env_remove("SCIM_TOKEN");
-    Ok(command.output().await?)
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn told(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    format!("{:?}\n{}\n{errors}", output.status, text(output))
-}
-
-/// The plan of the one connection, as JSON, and the exit code.
-async fn plan(scene: &Scene, arguments: &[&str]) -> Result<(Value, i32)> {
-    let all = [&["plan", "-n", NAMESPACE, "-o", "json"], arguments].concat();
-    let output = scim(scene, &all).await?;
-    let whole: Value = serde_json::from_str(&text(&output)).with_context(|| told(&output))?;
-    ensure!(
-        whole["connections"]
-            .as_array()
-            .is_some_and(|c| c.len() == 1),
-        "{whole}"
-    );
-    let code = output.status.code().context("it was killed")?;
-    Ok((whole["connections"][0].clone(), code))
-}
-
-/// The steps of a plan, as `action kind/name attributes`, the members of groups at the end.
-fn steps(plan: &Value) -> Vec<String> {
-    let words = |list: &Value| -> String {
-        let all = list
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        all.collect::<Vec<_>>().join(",")
-    };
-    let steps = plan["steps"].as_array().into_iter().flatten();
-    let line = |step: &Value| {
-        let mut line = format!(
-            "{} {}/{} {}",
-            step["action"].as_str().unwrap(),
-            step["kind"].as_str().unwrap(),
-            step["name"].as_str().unwrap(),
-            words(&step["attributes"])
-        );
-        let members = &step["members"];
-        if members.is_object() {
-            line += &format!(
-                "+[{}] -[{}]",
-                words(&members["add"]),
-                words(&members["remove"])
-            );
-        }
-        line.trim_end().to_owned()
-    };
-    steps.map(line).collect()
-}
-
-/// What is declared, one file each.
-async fn export(scene: &Scene, folder: &Path) -> Result<()> {
-    let get = ["get", "scimusers,scimgroups", "-n", NAMESPACE, "-o", "json"];
-    let all: Value = serde_json::from_str(&scene.rig.plane.kubectl(&get).await?)?;
-    for item in all["items"].as_array().into_iter().flatten() {
-        let name = item["metadata"]["name"].as_str().unwrap();
-        let manifest = json!({
-            "apiVersion": item["apiVersion"], "kind": item["kind"], "spec": item["spec"],
-            "metadata": {"name": name, "namespace": NAMESPACE, "labels": item["metadata"]["labels"]},
-        });
-        write(folder, &manifest)?;
-    }
-    Ok(())
-}
-
-fn write(folder: &Path, manifest: &Value) -> Result<()> {
-    let name = manifest["metadata"]["name"].as_str().unwrap();
-    std::fs::write(folder.join(format!("{name}.json")), manifest.to_string())?;
-    Ok(())
-}
-
-fn read(folder: &Path, name: &str) -> Result<Value> {
-    let text = std::fs::read_to_string(folder.join(format!("{name}.json")))?;
-    Ok(serde_json::from_str(&text)?)
-}
-
-fn edit(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
-    let mut manifest = read(folder, name)?;
-    change(&mut manifest["spec"]);
-    write(folder, &manifest)
-}
-
-/// As a GitOps tool that prunes: applies the folder, and deletes these.
-async fn apply(scene: &Scene, folder: &Path, gone: &[&str]) -> Result<()> {
-    let folder = folder.to_str().unwrap();
-    let apply = ["apply", "-f", folder, "--server-side", "--force-conflicts"];
-    scene.rig.plane.kubectl(&apply).await?;
-    for name in gone {
-        let delete = ["delete", "scimuser", name, "-n", NAMESPACE, "--wait=false"];
-        scene.rig.plane.kubectl(&delete).await?;
-    }
-    Ok(())
+    plugin::scim(scene.rig.plane.admin_kubeconfig(), arguments, &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,13 +101,13 @@ async fn what_is_planned_is_what_is_done() -> Result<()> {
     // Values are shown on request only, in no form else.
     for form in ["human", "json", "markdown"] {
         let arguments = ["plan", path, "--prune", "-o", form];
-        let shown = text(&scim(&scene, &arguments).await?);
+        let shown = out(&scim(&scene, &arguments).await?);
         ensure!(
             !shown.contains("Byron") && !shown.contains("Analysis"),
             "{shown}"
         );
         ensure!(shown.contains("department"), "{shown}");
-        let shown = text(&scim(&scene, &[&arguments[..], &["--diff"]].concat()).await?);
+        let shown = out(&scim(&scene, &[&arguments[..], &["--diff"]].concat()).await?);
         ensure!(
             shown.contains("Byron") && shown.contains("Analysis"),
             "{shown}"
@@ -265,7 +168,7 @@ async fn what_the_guard_would_hold_is_held_by_that_hash() -> Result<()> {
     );
     ensure!(found["held"]["count"] == 3, "{found}");
 
-    let human = text(&scim(&scene, &["plan", path, "--prune"]).await?);
+    let human = out(&scim(&scene, &["plan", path, "--prune"]).await?);
     ensure!(
         human.contains("Guard: 3 users would be archived or deleted beyond"),
         "{human}"
@@ -280,6 +183,26 @@ async fn what_the_guard_would_hold_is_held_by_that_hash() -> Result<()> {
     let (found, _) = plan(&scene, &[]).await?;
     ensure!(found["users"]["hold"] == 3, "{found}");
     ensure!(found["held"]["hash"] == held.hash, "{found} {held:?}");
+    // Also where more may go from now on: a person has to say so.
+    let get = [
+        "get",
+        "scimconnection",
+        "scim",
+        "-n",
+        NAMESPACE,
+        "-o",
+        "json",
+    ];
+    let mut connection: Value = serde_json::from_str(&scene.rig.plane.kubectl(&get).await?)?;
+    connection["metadata"] = json!({"name": "scim", "namespace": NAMESPACE});
+    connection["spec"]["deprovisionGuard"] = json!({"minimum": 100});
+    write(&folder, &connection)?;
+    let (found, _) = plan(&scene, &[path]).await?;
+    ensure!(found["held"]["hash"] == held.hash, "{found} {held:?}");
+    let wider = json!({"deprovisionGuard": {"minimum": 100}});
+    scene.rig.edit_connection(wider).await?;
+    scene.rig.sync("a wider guard").await?;
+    ensure!(scene.held(3).await?.hash == held.hash);
     Ok(())
 }
 
@@ -303,25 +226,21 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
     let mark = scene.proxy.requests().len();
     let origin = scene.proxy.url();
     let run = async |token: Option<&str>| -> Result<Output> {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
-        command
-            .args([
-                "plan",
-                folder.to_str().unwrap(),
-                "--without-cluster",
-                "--origin",
-                &origin,
-                "-o",
-                "json",
-            ])
-            .env("KUBECONFIG", "/nowhere")
-            .env("ALLOW_LOCAL_ENDPOINTS", "true")
-            .env_remove("SCIM_TOKEN")
-            .envs(token.map(|token| ("SCIM_TOKEN", token)));
-        Ok(command.output().await?)
+        let path = folder.to_str().unwrap();
+        let alone = [
+            "plan",
+            path,
+            "--without-cluster",
+            "--origin",
+            &origin,
+            "-o",
+            "json",
+        ];
+        let token = token.map(|token| ("SCIM_TOKEN", token));
+        plugin::scim(Path::new("/nowhere"), &alone, token.as_slice())
     };
     let output = run(Some(TOKEN)).await?;
-    let found: Value = serde_json::from_str(&text(&output)).with_context(|| told(&output))?;
+    let found: Value = serde_json::from_str(&out(&output)).with_context(|| told(&output))?;
     let lines = steps(&found["connections"][0]);
     ensure!(
         lines == ["update ScimUser/user-001 department"],

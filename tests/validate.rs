@@ -1,4 +1,5 @@
 //! `kubectl scim validate` as it is run: what it prints, where, and by which exit code.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::Write as _;

@@ -1,6 +1,7 @@
 //! `kubectl scim validate` and a real API server, asked about the same manifests: 200 that a seeded generator makes,
 //! about half of them good, and every case of `crd_rules`. They have to agree on each, and where both refuse, on a
 //! field. The API server is asked by `dryRun=All` and `fieldValidation=Strict`; the profile's rules are not its own.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[allow(dead_code)] // Each test binary uses its own part.
@@ -115,17 +116,7 @@ async fn compared(
 
 async fn plane() -> Result<(ControlPlane, Client)> {
     let plane = ControlPlane::start().await?;
-    plane
-        .kubectl(&["apply", "--server-side", "-f", "crds"])
-        .await?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        "crd",
-        "--all",
-    ];
-    plane.kubectl(&wait).await?;
+    plane.define("crds").await?;
     let client = plane.admin_client().await?;
     Ok((plane, client))
 }

@@ -1,7 +1,10 @@
 //! Looking at one object and changing it, as whoever runs the command.
 
-use kube::api::{DynamicObject, Patch, PatchParams};
+use std::fmt::Debug;
+
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -14,6 +17,32 @@ const MANAGER: &str = "kubectl-scim";
 
 /// So often a change is tried again on an object that changed meanwhile.
 pub const TRIES: usize = 10;
+
+/// How many objects are asked for at once.
+const PAGE: u32 = 500;
+
+/// Lists by pages, and hands each object over.
+///
+/// # Errors
+/// When a page is refused, or does not come.
+pub async fn list_each<K>(
+    api: &Api<K>,
+    which: ListParams,
+    mut take: impl FnMut(K),
+) -> Result<(), kube::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut which = which.limit(PAGE);
+    loop {
+        let page = api.list(&which).await?;
+        page.items.into_iter().for_each(&mut take);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => which = which.continue_token(&token),
+            None => return Ok(()),
+        }
+    }
+}
 
 /// The object.
 ///

@@ -8,8 +8,8 @@ use crate::api::connection::{AdoptionMatch, ScimConnectionSpec};
 use crate::api::user::ScimUserSpec;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Ready};
-use crate::controller::observe;
 use crate::controller::user::Pass;
+use crate::controller::{guard, observe};
 use crate::domain::conditions::Verdict;
 use crate::domain::diff::Knowledge;
 use crate::domain::identity::{AdoptionPolicy, Identity, Wanted, identify};
@@ -108,6 +108,26 @@ pub fn judge(
         expired,
         pending_manager: manager.filter(|m| m.id.is_none()).map(|m| m.key),
     })
+}
+
+/// Why a connection has nothing to do with a resource of another namespace.
+pub fn not_let_in(connection: &Key) -> String {
+    format!(
+        "spec.connectionRef: ScimConnection {connection} does not allow resources of this namespace"
+    )
+}
+
+/// Why nobody is made yet, where somebody would be.
+pub fn not_yet(pass: &Pass<'_>, connection: &Connection, plan: &Plan) -> Option<&'static str> {
+    if !matches!(plan, Plan::Create) {
+        None
+    } else if !connection.directory().complete() {
+        Some("the listing of the backend is not complete; creating now could make a second account")
+    } else if pass.before.id.is_some() && connection.loss().blocks() {
+        Some(guard::LOST)
+    } else {
+        None
+    }
 }
 
 /// What is to be done for a spec that breaks no rule.

@@ -114,9 +114,7 @@ pub async fn reconcile(kept: Arc<KeptUser>, context: Arc<Context>) -> Result<Act
         &connection_key.namespace,
         &pass.key.namespace,
     ) {
-        let message = format!(
-            "spec.connectionRef: ScimConnection {connection_key} does not allow resources of this namespace"
-        );
+        let message = consider::not_let_in(&connection_key);
         return pass
             .stop(
                 Some(&connection),
@@ -238,13 +236,8 @@ async fn step(
             plan: plan.status(&valid.desired),
         });
     }
-    if matches!(plan, Plan::Create) && !connection.directory().complete() {
-        return Ok(Applied::Waiting(
-            "the listing of the backend is not complete; creating now could make a second account",
-        ));
-    }
-    if matches!(plan, Plan::Create) && pass.before.id.is_some() && connection.loss().blocks() {
-        return Ok(Applied::Waiting(guard::LOST));
+    if let Some(why) = consider::not_yet(pass, connection, &plan) {
+        return Ok(Applied::Waiting(why));
     }
     if plan.archives() {
         match guard::ask(pass, connection, Deprovisioning::Archive, Scope::Alone) {

@@ -4,6 +4,8 @@
 
 pub mod company;
 pub mod groups;
+#[cfg(feature = "cli")]
+pub mod plugin;
 pub mod relay;
 pub mod scene;
 

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::common::ConnectionRef;
 use crate::api::connection::Profile as ProfileName;
 use crate::api::{ScimGroup, ScimUser};
 use crate::cli::import::declared::tests::of as declared_of;
 use crate::cli::import::target::Adoption;
+use crate::cli::import::target::tests::of as target_of;
 use crate::domain::profile::Profile;
 
 const USUAL: Choices = Choices {
@@ -56,16 +56,7 @@ fn made(
     choices: Choices,
 ) -> (Made, Made) {
     let profile = Profile::resolve(ProfileName::RFC7643, &[]).unwrap();
-    let target = Target {
-        profile: &profile,
-        owner_id: "identity/scim",
-        connection: ConnectionRef {
-            name: "scim".into(),
-            namespace: None,
-        },
-        namespace: "identity",
-        adoption: Adoption::ById,
-    };
+    let target = target_of(&profile, Adoption::ById);
     let read = |value| Observed::read(value, &profile).unwrap();
     let accounts: Vec<_> = accounts.iter().map(read).collect();
     let schema = Schema::of::<ScimUser>().unwrap();

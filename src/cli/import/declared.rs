@@ -8,10 +8,8 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use crate::cli::backend::Backend;
+use crate::cli::objects::list_each;
 use crate::domain::names::endpoint_hash;
-
-/// How many objects are asked for at once.
-const PAGE: u32 = 500;
 
 /// What is declared of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,19 +71,13 @@ where
         asked: true,
         ..Declared::default()
     };
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let found = api.list(&page).await?;
-        for object in &found.items {
-            let name = object.name_any();
-            let value = serde_json::to_value(object).unwrap_or_default();
-            declared.take(&value, &name, &connection, &hash);
-        }
-        match found.metadata.continue_ {
-            Some(next) if !next.is_empty() => page = page.continue_token(&next),
-            _ => return Ok(declared),
-        }
-    }
+    let listed = list_each(&api, ListParams::default(), |object| {
+        let name = object.name_any();
+        let value = serde_json::to_value(&object).unwrap_or_default();
+        declared.take(&value, &name, &connection, &hash);
+    });
+    listed.await?;
+    Ok(declared)
 }
 
 #[cfg(test)]

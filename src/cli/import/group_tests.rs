@@ -4,22 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::ScimGroup;
-use crate::api::common::ConnectionRef;
 use crate::api::connection::Profile as ProfileName;
+use crate::cli::import::target::tests::of as target_of;
 use crate::domain::profile::Profile;
 
 fn made(group: &Value, imported: &[(&str, &str)], adoption: Adoption) -> (BuiltGroup, Standing) {
     let profile = Profile::resolve(ProfileName::RFC7643, &[]).unwrap();
-    let target = Target {
-        profile: &profile,
-        owner_id: "identity/scim",
-        connection: ConnectionRef {
-            name: "scim".into(),
-            namespace: None,
-        },
-        namespace: "identity",
-        adoption,
-    };
+    let target = target_of(&profile, adoption);
     let mut users = Imported::default();
     for (id, name) in imported {
         users.insert((*id).to_owned(), (*name).to_owned());

@@ -93,3 +93,22 @@ pub fn all_of(first: Vec<Violation>, second: Vec<Violation>) -> Vec<Violation> {
     let all: BTreeSet<Violation> = first.into_iter().chain(second).collect();
     all.into_iter().collect()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// For the connection `scim` of the namespace `identity`.
+    pub fn of(profile: &Profile, adoption: Adoption) -> Target<'_> {
+        Target {
+            profile,
+            owner_id: "identity/scim",
+            connection: ConnectionRef {
+                name: "scim".into(),
+                namespace: None,
+            },
+            namespace: "identity",
+            adoption,
+        }
+    }
+}

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::api::ScimUser;
-use crate::api::common::ConnectionRef;
 use crate::api::connection::{AttributeMapping, Profile as ProfileName};
+use crate::cli::import::target::tests::of as target_of;
 use crate::domain::declared::declared;
 use crate::domain::profile::countries::ALPHA2;
 use crate::domain::profile::languages::CYBSAFE;
@@ -24,16 +24,7 @@ fn profile(name: ProfileName) -> Profile {
 }
 
 fn target(profile: &Profile) -> Target<'_> {
-    Target {
-        profile,
-        owner_id: "identity/scim",
-        connection: ConnectionRef {
-            name: "scim".into(),
-            namespace: None,
-        },
-        namespace: "identity",
-        adoption: Adoption::ById,
-    }
+    target_of(profile, Adoption::ById)
 }
 
 /// What import makes of one account.

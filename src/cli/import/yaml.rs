@@ -3,13 +3,15 @@
 
 use serde::Serialize;
 
-use crate::api::common::{Adopt, ConnectionRef, DeletionPolicy};
-use crate::api::group::{GroupDeletionPolicy, Member, Membership, ScimGroupSpec};
-use crate::api::selector::LabelSelector;
-use crate::api::user::{Address, Email, Enterprise, Name, PhoneNumber, ScimUserSpec};
+use crate::api::group::ScimGroupSpec;
+use crate::api::user::ScimUserSpec;
 use crate::api::{GROUP, VERSION};
 use crate::cli::Failure;
 use crate::cli::tame::tame;
+
+/// What the types write though the API server would default to it: lines of a spec's own fields, which no text within
+/// one can be, since a text stays in its line.
+const USUAL: [&str; 2] = ["  active: true", "  membership: Exact"];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,7 +38,7 @@ pub fn user(
     spec: &ScimUserSpec,
     comments: &[String],
 ) -> Result<String, Failure> {
-    document("ScimUser", name, namespace, tidy_user(spec), comments)
+    document("ScimUser", name, namespace, spec, comments)
 }
 
 /// A ScimGroup as YAML, under these comments.
@@ -49,7 +51,7 @@ pub fn group(
     spec: &ScimGroupSpec,
     comments: &[String],
 ) -> Result<String, Failure> {
-    document("ScimGroup", name, namespace, tidy_group(spec), comments)
+    document("ScimGroup", name, namespace, spec, comments)
 }
 
 /// A kustomization of these files.
@@ -83,12 +85,16 @@ fn document(
         .iter()
         .map(|line| format!("# {}\n", tame(line)))
         .collect();
-    text.push_str(&written(&Document {
+    let whole = written(&Document {
         api_version: format!("{GROUP}/{VERSION}"),
         kind,
         metadata: Metadata { name, namespace },
         spec,
-    })?);
+    })?;
+    for line in whole.lines().filter(|line| !USUAL.contains(line)) {
+        text.push_str(line);
+        text.push('\n');
+    }
     Ok(text)
 }
 
@@ -99,151 +105,6 @@ fn written(value: &impl Serialize) -> Result<String, Failure> {
         .map_err(|e| Failure::of("writing YAML", e.to_string()))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TidyUser<'a> {
-    connection_ref: &'a ConnectionRef,
-    user_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    active: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: &'a Option<Name>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: &'a Option<String>,
-    #[serde(skip_serializing_if = "<[Email]>::is_empty")]
-    emails: &'a [Email],
-    #[serde(skip_serializing_if = "<[PhoneNumber]>::is_empty")]
-    phone_numbers: &'a [PhoneNumber],
-    #[serde(skip_serializing_if = "<[Address]>::is_empty")]
-    addresses: &'a [Address],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    preferred_language: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    locale: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    enterprise: &'a Option<Enterprise>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    employee_type: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    city: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    office: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    business_unit: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grade: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deletion_policy: &'a Option<DeletionPolicy>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    suspend: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    adopt: &'a Option<Adopt>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    valid_until: &'a Option<String>,
-}
-
-fn tidy_user(spec: &ScimUserSpec) -> TidyUser<'_> {
-    // Whole: a field that is new to the spec must not get lost here.
-    let ScimUserSpec {
-        connection_ref,
-        user_name,
-        external_id,
-        active,
-        name,
-        display_name,
-        title,
-        emails,
-        phone_numbers,
-        addresses,
-        preferred_language,
-        locale,
-        enterprise,
-        employee_type,
-        city,
-        office,
-        business_unit,
-        grade,
-        deletion_policy,
-        suspend,
-        adopt,
-        valid_until,
-    } = spec;
-    TidyUser {
-        connection_ref,
-        user_name,
-        external_id,
-        active: (!active).then_some(false),
-        name,
-        display_name,
-        title,
-        emails,
-        phone_numbers,
-        addresses,
-        preferred_language,
-        locale,
-        enterprise,
-        employee_type,
-        city,
-        office,
-        business_unit,
-        grade,
-        deletion_policy,
-        suspend: *suspend,
-        adopt,
-        valid_until,
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TidyGroup<'a> {
-    connection_ref: &'a ConnectionRef,
-    display_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: &'a Option<String>,
-    #[serde(skip_serializing_if = "<[Member]>::is_empty")]
-    members: &'a [Member],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    member_selector: &'a Option<LabelSelector>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    membership: Option<Membership>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deletion_policy: &'a Option<GroupDeletionPolicy>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    suspend: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    adopt: &'a Option<Adopt>,
-}
-
-fn tidy_group(spec: &ScimGroupSpec) -> TidyGroup<'_> {
-    let ScimGroupSpec {
-        connection_ref,
-        display_name,
-        external_id,
-        members,
-        member_selector,
-        membership,
-        deletion_policy,
-        suspend,
-        adopt,
-    } = spec;
-    TidyGroup {
-        connection_ref,
-        display_name,
-        external_id,
-        members,
-        member_selector,
-        membership: (*membership != Membership::default()).then_some(*membership),
-        deletion_policy,
-        suspend: *suspend,
-        adopt,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -252,7 +113,9 @@ mod tests {
     use super::*;
 
     /// Texts that a reader of YAML may take for something else, or that end its line.
-    const ODD: [&str; 24] = [
+    const ODD: [&str; 26] = [
+        "x\n  active: true\n  membership: Exact",
+        "  active: true",
         "NO",
         "y",
         "on",
@@ -350,5 +213,11 @@ mod tests {
         .unwrap();
         let text = group("staff", "identity", &spec, &[]).unwrap();
         assert!(text.ends_with("  displayName: Staff\n"), "{text}");
+        let spec: ScimUserSpec = serde_json::from_value(
+            json!({"connectionRef": {"name": "scim"}, "userName": "ada", "active": true}),
+        )
+        .unwrap();
+        let text = user("ada", "identity", &spec, &[]).unwrap();
+        assert!(text.ends_with("  userName: ada\n"), "{text}");
     }
 }

@@ -4,7 +4,6 @@
 //! the cluster that it does not name; which of these an apply would take away only its field manager knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
@@ -12,19 +11,20 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::ApiResource;
+use kube::core::object::{HasSpec, HasStatus};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::api::common::ConnectionRef;
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::cli::Failure;
 use crate::cli::cluster::Cluster;
 use crate::cli::manifests::{Manifest, Manifests, Place};
+use crate::cli::objects::list_each;
+use crate::cli::refused::{Asked, is_forbidden};
+use crate::cli::validate::declared::connection_of;
 use crate::cli::validate::finding::Severity;
 use crate::cli::validate::objects::ApiServer;
 
-/// So many objects a page.
-const PAGE: u32 = 500;
 /// What tells that no GitOps tool takes an object away that is not in Git any more.
 const KEPT: [(&str, &str); 2] = [
     ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
@@ -85,10 +85,12 @@ impl Declared {
         let namespaces = Api::<Namespace>::all(client.clone());
         match namespaces.list(&ListParams::default()).await {
             Ok(found) => self.namespaces = found.items,
-            Err(kube::Error::Api(status)) if status.code == 403 => self.unseen.push(
+            Err(error) if is_forbidden(&error) => self.unseen.push(
                 "Namespaces may not be listed: an allowedNamespaces by selector lets nobody in here".into(),
             ),
-            Err(error) => return Err(Failure::of("Namespaces", error)),
+            Err(error) => {
+                return Err(asked(&ApiResource::erase::<Namespace>(&()), None).failed(error));
+            }
         }
         Ok(())
     }
@@ -102,26 +104,26 @@ impl Declared {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
     {
         let resource = ApiResource::erase::<K>(&());
-        let everywhere = pages(Api::all_with(client.clone(), &resource)).await;
-        let found = match everywhere {
-            Ok(found) => found,
-            Err(kube::Error::Api(status)) if status.code == 403 => {
+        let mut found = Vec::new();
+        let everywhere: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        match list_each(&everywhere, ListParams::default(), |one| found.push(one)).await {
+            Ok(()) => {}
+            Err(error) if is_forbidden(&error) => {
                 let why = format!(
                     "{} may be listed in some namespaces only: what is declared elsewhere counts as not there",
                     resource.plural
                 );
                 self.unseen.push(why);
-                let mut found = Vec::new();
+                found.clear();
                 for namespace in namespaces {
-                    let api = Api::namespaced_with(client.clone(), namespace, &resource);
-                    let here = pages(api).await;
-                    let told = || format!("{} of the namespace {namespace}", resource.plural);
-                    found.extend(here.map_err(|e| Failure::of(told(), e))?);
+                    let here = Api::namespaced_with(client.clone(), namespace, &resource);
+                    let listed = list_each(&here, ListParams::default(), |one| found.push(one));
+                    let asked = asked(&resource, Some(namespace));
+                    listed.await.map_err(|error| asked.failed(error))?;
                 }
-                found
             }
-            Err(error) => return Err(Failure::of(resource.plural, error)),
-        };
+            Err(error) => return Err(asked(&resource, None).failed(error)),
+        }
         let mut all = All::new();
         for object in found {
             let key = (object.namespace().unwrap_or_default(), object.name_any());
@@ -148,9 +150,21 @@ impl Declared {
                 manifest.name().to_owned(),
             );
             match (manifest.is_ours(), manifest.kind()) {
-                (true, "ScimConnection") => self.connection(manifest, key, api),
-                (true, "ScimUser") => self.user(manifest, key, api),
-                (true, "ScimGroup") => self.group(manifest, key, api),
+                (true, "ScimConnection") => {
+                    let before = self.connections.get(&key).map(way);
+                    self.lay("ScimConnection", manifest, &key, api, |all| {
+                        &mut all.connections
+                    });
+                    if self.connections.get(&key).map(way) != before {
+                        self.redirected.insert(key);
+                    }
+                }
+                (true, "ScimUser") => {
+                    self.lay("ScimUser", manifest, &key, api, |all| &mut all.users);
+                }
+                (true, "ScimGroup") => {
+                    self.lay("ScimGroup", manifest, &key, api, |all| &mut all.groups);
+                }
                 (true, _) => self.refuse(&manifest.place, "it is of no kind that there is"),
                 (false, "Namespace") => {
                     let found = serde_json::from_value::<Namespace>(manifest.object.clone());
@@ -169,63 +183,24 @@ impl Declared {
         self.unreadable.push(format!("{place}: {why}"));
     }
 
-    fn connection(&mut self, manifest: &Manifest, key: Key, api: &ApiServer) {
-        let Some(object) = self.typed::<ScimConnection>("ScimConnection", manifest, &key, api)
-        else {
+    /// Lays one over what is there of it.
+    fn lay<K: Ours>(
+        &mut self,
+        kind: &'static str,
+        manifest: &Manifest,
+        key: &Key,
+        api: &ApiServer,
+        all: fn(&mut Self) -> &mut All<K>,
+    ) {
+        let Some(object) = self.typed::<K>(kind, manifest, key, api) else {
             return;
         };
-        let before = self.connections.get(&key);
-        if before.is_some_and(|before| before.spec.owner_id != object.spec.owner_id) {
-            return self.refuse(&manifest.place, "spec.ownerId cannot be changed");
+        let before = all(self).get(key);
+        if let Some(field) = before.and_then(|before| K::moved(before.spec(), object.spec())) {
+            return self.refuse(&manifest.place, &format!("{field} cannot be changed"));
         }
-        let way = |c: &ScimConnection| {
-            let spec = &c.spec;
-            let token = (
-                spec.token_secret_ref.name.clone(),
-                spec.token_secret_ref.key.clone(),
-            );
-            (spec.endpoint.clone(), spec.insecure, token)
-        };
-        if before.is_none_or(|before| way(before) != way(&object)) {
-            self.redirected.insert(key.clone());
-        }
-        let same = before.is_some_and(|before| before.spec == object.spec);
-        let merged = merged(before, object, same, |new, old| {
-            new.status = old.status.clone();
-        });
-        self.connections.insert(key, merged);
-    }
-
-    fn user(&mut self, manifest: &Manifest, key: Key, api: &ApiServer) {
-        let Some(object) = self.typed::<ScimUser>("ScimUser", manifest, &key, api) else {
-            return;
-        };
-        let before = self.users.get(&key);
-        // To the letter, as the definition's rule compares it.
-        if before.is_some_and(|b| b.spec.connection_ref != object.spec.connection_ref) {
-            return self.refuse(&manifest.place, "spec.connectionRef cannot be changed");
-        }
-        let same = before.is_some_and(|before| before.spec == object.spec);
-        let merged = merged(before, object, same, |new, old| {
-            new.status = old.status.clone();
-        });
-        self.users.insert(key, merged);
-    }
-
-    fn group(&mut self, manifest: &Manifest, key: Key, api: &ApiServer) {
-        let Some(object) = self.typed::<ScimGroup>("ScimGroup", manifest, &key, api) else {
-            return;
-        };
-        let before = self.groups.get(&key);
-        // To the letter, as the definition's rule compares it.
-        if before.is_some_and(|b| b.spec.connection_ref != object.spec.connection_ref) {
-            return self.refuse(&manifest.place, "spec.connectionRef cannot be changed");
-        }
-        let same = before.is_some_and(|before| before.spec == object.spec);
-        let merged = merged(before, object, same, |new, old| {
-            new.status = old.status.clone();
-        });
-        self.groups.insert(key, merged);
+        let merged = merged(before, object);
+        all(self).insert(key.clone(), merged);
     }
 
     /// The object of a manifest; `None`, and told, where the API server would not take it. It counts as named all the
@@ -315,46 +290,68 @@ impl Declared {
         };
         let users = self.users.iter();
         let users = users.filter(|(key, _)| is_meant("ScimUser", key));
-        let users = users.map(|(key, user)| named(&user.spec.connection_ref, &key.0));
+        let users = users.map(|(key, user)| connection_of(&user.spec.connection_ref, &key.0));
         let groups = self.groups.iter();
         let groups = groups.filter(|(key, _)| is_meant("ScimGroup", key));
-        let groups = groups.map(|(key, group)| named(&group.spec.connection_ref, &key.0));
+        let groups = groups.map(|(key, group)| connection_of(&group.spec.connection_ref, &key.0));
         let own = self.connections.keys();
         let own = own.filter(|key| is_meant("ScimConnection", key)).cloned();
         users.chain(groups).chain(own).collect()
     }
 }
 
-/// The connection that a reference of this namespace means.
-pub fn named(reference: &ConnectionRef, own: &str) -> Key {
-    let namespace = reference.namespace.clone();
-    let namespace = namespace.unwrap_or_else(|| own.to_owned());
-    (namespace, reference.name.clone())
-}
-
-async fn pages(api: Api<DynamicObject>) -> kube::Result<Vec<DynamicObject>> {
-    let (mut found, mut next) = (Vec::new(), None::<String>);
-    loop {
-        let mut params = ListParams::default().limit(PAGE);
-        if let Some(token) = &next {
-            params = params.continue_token(token);
-        }
-        let page = api.list(&params).await?;
-        found.extend(page.items);
-        next = page.metadata.continue_.filter(|token| !token.is_empty());
-        if next.is_none() {
-            return Ok(found);
-        }
+fn asked<'a>(resource: &'a ApiResource, namespace: Option<&'a str>) -> Asked<'a> {
+    Asked {
+        verb: "list",
+        resource,
+        namespace,
     }
 }
 
+/// What the kinds have in common here.
+trait Ours:
+    Resource<DynamicType = ()>
+    + HasSpec<Spec: PartialEq>
+    + HasStatus<Status: Clone>
+    + Clone
+    + DeserializeOwned
+{
+    /// The field that a spec may not change, and does; compared to the letter, as the definition's rule does.
+    fn moved(before: &Self::Spec, after: &Self::Spec) -> Option<&'static str>;
+}
+
+impl Ours for ScimConnection {
+    fn moved(before: &Self::Spec, after: &Self::Spec) -> Option<&'static str> {
+        (before.owner_id != after.owner_id).then_some("spec.ownerId")
+    }
+}
+
+impl Ours for ScimUser {
+    fn moved(before: &Self::Spec, after: &Self::Spec) -> Option<&'static str> {
+        (before.connection_ref != after.connection_ref).then_some("spec.connectionRef")
+    }
+}
+
+impl Ours for ScimGroup {
+    fn moved(before: &Self::Spec, after: &Self::Spec) -> Option<&'static str> {
+        (before.connection_ref != after.connection_ref).then_some("spec.connectionRef")
+    }
+}
+
+/// Where a connection leads, and by which token.
+fn way(connection: &ScimConnection) -> (String, bool, String, String) {
+    let spec = &connection.spec;
+    let token = &spec.token_secret_ref;
+    (
+        spec.endpoint.clone(),
+        spec.insecure,
+        token.name.clone(),
+        token.key.clone(),
+    )
+}
+
 /// The object that an apply would make of what is there and what the file says.
-fn merged<K: Resource + Clone + Debug>(
-    before: Option<&K>,
-    mut new: K,
-    same_spec: bool,
-    keep: impl FnOnce(&mut K, &K),
-) -> K {
+fn merged<K: Ours>(before: Option<&K>, mut new: K) -> K {
     let Some(before) = before else {
         let name = format!("{}/{}", new.namespace().unwrap_or_default(), new.name_any());
         let meta = new.meta_mut();
@@ -364,7 +361,8 @@ fn merged<K: Resource + Clone + Debug>(
         meta.creation_timestamp = None;
         return new;
     };
-    keep(&mut new, before);
+    let same_spec = before.spec() == new.spec();
+    *new.status_mut() = before.status().cloned();
     let old = before.meta().clone();
     let said = std::mem::take(new.meta_mut());
     let generation = old.generation.map(|g| g + i64::from(!same_spec));

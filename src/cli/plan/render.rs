@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::gather::{Declared, Key, named as called};
+use super::gather::{Declared, Key};
 use crate::api::ScimConnection;
 use crate::api::connection::Mode;
 use crate::cli::Failure;
@@ -12,6 +12,7 @@ use crate::cli::manifests::Place;
 use crate::cli::paint::{BAD, CAUTION, FAINT, GOOD, STRONG, in_style};
 use crate::cli::status::facts;
 use crate::cli::tame::tame;
+use crate::cli::validate::declared::connection_of;
 use crate::controller::counts::Whose;
 use crate::controller::preview::{Action, Changed, OF_NOBODY, Preview, Step};
 
@@ -65,10 +66,11 @@ impl Planned {
     /// A connection that there is none of.
     pub fn missing(declared: &Declared, key: &Key) -> Self {
         let users = declared.users.iter();
-        let users = users.filter(|(own, user)| called(&user.spec.connection_ref, &own.0) == *key);
+        let users =
+            users.filter(|(own, user)| connection_of(&user.spec.connection_ref, &own.0) == *key);
         let groups = declared.groups.iter();
         let groups =
-            groups.filter(|(own, group)| called(&group.spec.connection_ref, &own.0) == *key);
+            groups.filter(|(own, group)| connection_of(&group.spec.connection_ref, &own.0) == *key);
         Self::Missing {
             key: key.clone(),
             named_by: users.count() + groups.count(),

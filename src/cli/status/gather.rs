@@ -11,10 +11,8 @@ use crate::api::connection::NamespacesFrom;
 use crate::cli::Failure;
 use crate::cli::cluster::Cluster;
 use crate::cli::kinds::{Kind, Seen};
+use crate::cli::objects::list_each;
 use crate::cli::refused::{Asked, is_forbidden};
-
-/// So many at a time, as kubectl does.
-const PAGE: u32 = 500;
 
 /// The connections of a namespace, or of all.
 ///
@@ -29,23 +27,17 @@ pub async fn connections(
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
-    let mut parameters = ListParams::default().limit(PAGE);
     let mut found = Vec::new();
-    loop {
-        let page = api.list(&parameters).await.map_err(|error| {
-            let asked = Asked {
-                verb: "list",
-                resource: &Kind::connection().resource,
-                namespace,
-            };
-            asked.failed(error)
-        })?;
-        found.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters = parameters.continue_token(&token),
-            None => return Ok(found),
-        }
-    }
+    let listed = list_each(&api, ListParams::default(), |one| found.push(one)).await;
+    listed.map_err(|error| {
+        let asked = Asked {
+            verb: "list",
+            resource: &Kind::connection().resource,
+            namespace,
+        };
+        asked.failed(error)
+    })?;
+    Ok(found)
 }
 
 /// One connection.
@@ -143,29 +135,22 @@ impl Scope {
         name: &str,
     ) -> Result<Roll, Failure> {
         let api = self.api(cluster, kind);
-        let mut parameters = ListParams::default().fields(&field(name)).limit(PAGE);
+        let which = ListParams::default().fields(&field(name));
         let mut roll = Roll::default();
-        loop {
-            let page = api.list(&parameters).await.map_err(|error| {
-                let asked = Asked {
-                    verb: "list",
-                    resource: &kind.resource,
-                    namespace: self.namespace.as_deref(),
-                };
-                asked.failed(error)
-            })?;
-            for seen in page
-                .items
-                .iter()
-                .filter(|seen| is_of(seen, namespace, name))
-            {
-                roll.take(seen);
+        let listed = list_each(&api, which, |seen| {
+            if is_of(&seen, namespace, name) {
+                roll.take(&seen);
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(roll),
-            }
-        }
+        });
+        listed.await.map_err(|error| {
+            let asked = Asked {
+                verb: "list",
+                resource: &kind.resource,
+                namespace: self.namespace.as_deref(),
+            };
+            asked.failed(error)
+        })?;
+        Ok(roll)
     }
 }
 

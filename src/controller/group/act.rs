@@ -7,10 +7,9 @@ use std::time::Duration;
 use crate::api::conditions::Reason;
 use crate::api::connection::Mode;
 use crate::controller::counts::{Change, Whose};
-use crate::controller::group::consider::{Considered, consider};
+use crate::controller::group::consider::{Considered, consider, not_yet};
 use crate::controller::group::write::{Work, chunk_size};
 use crate::controller::group::{Pass, observe, report};
-use crate::controller::guard;
 use crate::controller::live::{Connection, Ready};
 use crate::directory::ExternalIdEcho;
 use crate::domain::group::{self, DesiredGroup, GroupPlan, MembersEcho, ObservedGroup, Resolved};
@@ -113,6 +112,9 @@ pub async fn step(
     {
         return Ok(Applied::Shown { plan, resolved });
     }
+    if let Some(applied) = not_yet(pass, connection, ready, &plan) {
+        return Ok(applied);
+    }
     match plan {
         GroupPlan::Noop(group) => {
             written.adopted |= newly;
@@ -121,16 +123,7 @@ pub async fn step(
         }
         GroupPlan::Blocked(identity) => Ok(Applied::Blocked(identity)),
         GroupPlan::Look(_) => Ok(Applied::LookAgain),
-        GroupPlan::Create if !connection.groups_of(ready).complete() => Ok(Applied::Waiting(
-            "the listing of the backend's groups is not complete; creating now could make a second one".into(),
-        )),
-        GroupPlan::Create if pass.before.id.is_some() && connection.loss().blocks() => {
-            Ok(Applied::Waiting(guard::LOST.into()))
-        }
         GroupPlan::Create => create(pass, connection, ready, desired, written).await,
-        GroupPlan::Update { .. } if !ready.patch => Ok(Applied::Unsupported(
-            "the backend offers no PATCH, and a group is never replaced whole",
-        )),
         GroupPlan::Update {
             group,
             changes,

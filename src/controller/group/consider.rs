@@ -6,6 +6,7 @@ use crate::controller::group::act::Applied;
 use crate::controller::group::members::{self, Declared};
 use crate::controller::group::side::Listed;
 use crate::controller::group::{Pass, observe};
+use crate::controller::guard;
 use crate::controller::live::{Connection, Ready};
 use crate::directory::ExternalIdEcho;
 use crate::domain::group::{
@@ -109,6 +110,27 @@ pub async fn consider(
         resolved,
         on_their_way,
         newly,
+    }
+}
+
+/// Why nothing is done yet, or ever, where something would be.
+pub fn not_yet(
+    pass: &Pass<'_>,
+    connection: &Connection,
+    ready: &Ready,
+    plan: &GroupPlan,
+) -> Option<Applied> {
+    match plan {
+        GroupPlan::Create if !connection.groups_of(ready).complete() => Some(Applied::Waiting(
+            "the listing of the backend's groups is not complete; creating now could make a second one".into(),
+        )),
+        GroupPlan::Create if pass.before.id.is_some() && connection.loss().blocks() => {
+            Some(Applied::Waiting(guard::LOST.into()))
+        }
+        GroupPlan::Update { .. } if !ready.patch => Some(Applied::Unsupported(
+            "the backend offers no PATCH, and a group is never replaced whole",
+        )),
+        _ => None,
     }
 }
 

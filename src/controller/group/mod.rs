@@ -21,6 +21,7 @@ use kube::runtime::controller::Action;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::connection::{Mode, ScimConnectionSpec};
 use crate::api::{ScimGroup, ScimGroupStatus};
+use crate::controller::consider::not_let_in;
 use crate::controller::context::Context;
 use crate::controller::index::Key;
 use crate::controller::live::{Connection, Phase, Ready};
@@ -130,10 +131,7 @@ pub async fn reconcile(
         return Ok(Action::await_change());
     }
     if !pass.lets_in(&pass.key.namespace) {
-        let message = format!(
-            "spec.connectionRef: ScimConnection {} does not allow resources of this namespace",
-            pass.connection_key
-        );
+        let message = not_let_in(&pass.connection_key);
         let reason = Reason::ConnectionNotAllowed;
         return pass.stop(Some(&connection), reason, message).await;
     }

@@ -7,18 +7,19 @@ use serde_json::Value;
 
 use crate::api::ScimGroup;
 use crate::api::conditions::Reason;
+use crate::controller::consider::not_let_in;
 use crate::controller::counts::Whose;
 use crate::controller::finalizer;
 use crate::controller::group::act::Applied;
-use crate::controller::group::consider::{Considered, consider};
+use crate::controller::group::consider::{Considered, consider, not_yet};
 use crate::controller::group::{Pass, farewell};
 use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::live::{GroupOutcome, State};
 use crate::controller::outcome;
 use crate::controller::preview::stage::Stage;
-use crate::controller::preview::{Action, Changed, Members, OF_NOBODY, Step};
-use crate::controller::trouble::{Trouble, trouble};
+use crate::controller::preview::{Action, Changed, Members, OF_NOBODY, Step, look};
+use crate::controller::trouble::Trouble;
 use crate::domain::group::{
     self, Delta, DesiredGroup, GroupChanges, GroupFarewell, GroupPlan, ObservedGroup, Resolved,
 };
@@ -26,7 +27,6 @@ use crate::domain::leaver::Leaver;
 use crate::domain::names;
 use crate::domain::plan::Cause;
 use crate::domain::validate::sentence;
-use crate::scim::ScimError;
 
 /// What an id of our making begins with: no backend gives one with a colon and a blank.
 const PLANNED: &str = "planned: ";
@@ -38,40 +38,8 @@ pub fn planned(key: &Key) -> String {
     format!("{PLANNED}{key}")
 }
 
-/// What one look came to.
-struct Look {
-    action: Action,
-    changes: Vec<Changed>,
-    members: Members,
-    why: Option<String>,
-    id: Option<String>,
-}
-
-impl Look {
-    fn at(action: Action) -> Self {
-        Self {
-            action,
-            changes: Vec::new(),
-            members: Members::default(),
-            why: None,
-            id: None,
-        }
-    }
-
-    fn because(action: Action, why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..Self::at(action)
-        }
-    }
-
-    fn failed(error: &ScimError) -> Result<Self, Trouble> {
-        if outcome::is_the_connections(error) {
-            return Err(trouble(error));
-        }
-        Ok(Self::because(Action::Wait, error.to_string()))
-    }
-}
+/// What is found of a group is its id.
+type Look = look::Look<Option<String>>;
 
 /// What would be done for every group of the connection.
 ///
@@ -100,38 +68,27 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
             context: &stage.context,
             held,
         };
-        let look = look(&pass, stage, &group).await?;
-        let id = look.id.or_else(|| pass.recorded().map(str::to_owned));
+        let look = look_by(&pass, stage, &group).await?;
+        let id = look.found.clone();
         let outcome = GroupOutcome {
             state: State::InStep,
             reason: Reason::Synced,
-            id,
+            id: id.or_else(|| pass.recorded().map(str::to_owned)),
             retry_on_listing: false,
         };
         stage.connection.note_group(&key, Some(outcome));
-        steps.push(Step {
-            whose: Whose::Group,
-            namespace: key.namespace.to_string(),
-            name: key.name.to_string(),
-            action: look.action,
-            changes: look.changes,
-            members: look.members,
-            why: look.why,
-        });
+        steps.push(look.step(Whose::Group, &key));
     }
     Ok(steps)
 }
 
-async fn look(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look, Trouble> {
+async fn look_by(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look, Trouble> {
     let (connection, ready) = (&stage.connection, &stage.ready);
     if group.metadata.deletion_timestamp.is_some() {
         return leaving(pass, stage).await;
     }
     if !pass.lets_in(&pass.key.namespace) {
-        let why = format!(
-            "spec.connectionRef: ScimConnection {} does not allow resources of this namespace",
-            pass.connection_key
-        );
+        let why = not_let_in(&pass.connection_key);
         return Ok(Look::because(Action::Invalid, why));
     }
     if group.spec.suspend {
@@ -156,20 +113,13 @@ async fn look(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look,
             Considered::Stands(Applied::LookAgain) => continue,
             Considered::Stands(applied) => return stands(applied),
         };
-        let lost = pass.before.id.is_some() && connection.loss().blocks();
-        return Ok(match plan {
-            GroupPlan::Look(_) => continue,
-            GroupPlan::Create if !connection.groups_of(ready).complete() => Look::because(
-                Action::Wait,
-                "the listing of the backend's groups is not complete; creating now could make a second one",
-            ),
-            GroupPlan::Create if lost => Look::because(Action::Hold, guard::LOST),
-            GroupPlan::Update { .. } if !ready.patch => Look::because(
-                Action::Wait,
-                "the backend offers no PATCH, and a group is never replaced whole",
-            ),
-            plan => told(stage, &desired, plan, &resolved, newly),
-        });
+        if matches!(plan, GroupPlan::Look(_)) {
+            continue;
+        }
+        return match not_yet(pass, connection, ready, &plan) {
+            Some(applied) => stands(applied),
+            None => Ok(told(stage, &desired, plan, &resolved, newly)),
+        };
     }
     let why = "who is in the group cannot be told";
     Ok(Look::because(Action::Wait, why))
@@ -177,6 +127,7 @@ async fn look(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look,
 
 fn stands(applied: Applied) -> Result<Look, Trouble> {
     match applied {
+        Applied::Waiting(why) if why == guard::LOST => Ok(Look::because(Action::Hold, why)),
         Applied::Waiting(why) => Ok(Look::because(Action::Wait, why)),
         Applied::Unsupported(why) => Ok(Look::because(Action::Wait, why)),
         Applied::Failed(error) => Look::failed(&error),
@@ -198,7 +149,7 @@ fn told(
     };
     match plan {
         GroupPlan::Noop(group) => Look {
-            id: Some(group.id),
+            found: Some(group.id),
             members: named(Delta::default()),
             ..Look::at(if newly {
                 Action::Adopt
@@ -229,7 +180,7 @@ fn told(
         } => Look {
             changes: changed(&group, changes),
             members: named(delta),
-            id: Some(group.id),
+            found: Some(group.id),
             ..Look::at(match cause {
                 Cause::Adoption => Action::Adopt,
                 Cause::Spec => Action::Update,
@@ -321,7 +272,7 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
                 Look::because(Action::Release, "nothing is left to do at the backend")
             }
             GroupFarewell::Delete(group) => Look {
-                id: Some(group.id),
+                found: Some(group.id),
                 ..Look::at(Action::Delete)
             },
         },

@@ -6,6 +6,8 @@
 //! done: whoever is created is a member with an id of our making, and whoever leaves is gone from the groups.
 
 mod groups;
+mod look;
+mod round;
 mod stage;
 mod undeclared;
 mod users;

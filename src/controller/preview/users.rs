@@ -3,36 +3,32 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::watcher::Event;
 use serde_json::Value;
 
+use crate::api::ScimUser;
 use crate::api::common::DeletionPolicy;
-use crate::api::conditions::{ConditionType as C, Reason};
-use crate::api::{ScimConnection, ScimUser};
+use crate::api::conditions::Reason;
 use crate::controller::consider::{self, Considered, Stopped};
 use crate::controller::counts::Whose;
 use crate::controller::finalizer;
 use crate::controller::index::Key;
 use crate::controller::live::{Outcome, State};
+use crate::controller::preview::round::Round;
 use crate::controller::preview::stage::Stage;
-use crate::controller::preview::{Action, Changed, Members, Step};
-use crate::controller::trouble::{Trouble, trouble};
+use crate::controller::preview::{Action, Changed, Step, look};
+use crate::controller::trouble::Trouble;
 use crate::controller::user::Pass;
-use crate::controller::{farewell, guard, outcome, report, scope};
+use crate::controller::{farewell, guard, outcome, report};
 use crate::domain::diff::Change;
-use crate::domain::guard::{Answer, Deprovisioning, Limit, Scope};
+use crate::domain::guard::Deprovisioning;
 use crate::domain::leaver::Leaver;
 use crate::domain::names;
 use crate::domain::observed::Observed;
 use crate::domain::plan::{self, Cause, Farewell, Plan};
 use crate::domain::validate::Desired;
-use crate::scim::ScimError;
 
-/// What one look came to.
-struct Look {
-    action: Action,
-    changes: Vec<Changed>,
-    why: Option<String>,
+/// What is found of a user.
+struct Found {
     /// The account as it is now.
     account: Option<Observed>,
     /// What the guard is asked for.
@@ -43,31 +39,36 @@ struct Look {
     state: State,
 }
 
-impl Look {
-    fn at(action: Action) -> Self {
+impl Default for Found {
+    fn default() -> Self {
         Self {
-            action,
-            changes: Vec::new(),
-            why: None,
             account: None,
             asks: None,
             depends: false,
             state: State::InStep,
         }
     }
+}
 
-    fn because(action: Action, why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..Self::at(action)
-        }
+type Look = look::Look<Found>;
+
+impl Look {
+    /// Of this account.
+    fn of(mut self, account: Observed) -> Self {
+        self.found.account = Some(account);
+        self
     }
 
-    fn failed(error: &ScimError) -> Result<Self, Trouble> {
-        if outcome::is_the_connections(error) {
-            return Err(trouble(error));
-        }
-        Ok(Self::because(Action::Wait, error.to_string()))
+    /// For which the guard is asked.
+    fn asking(mut self, action: Option<Deprovisioning>) -> Self {
+        self.found.asks = action;
+        self
+    }
+
+    /// With these changes.
+    fn changing(mut self, changes: Vec<Changed>) -> Self {
+        self.changes = changes;
+        self
     }
 }
 
@@ -79,185 +80,48 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
     let home = stage.connection.key.clone();
     let mut keys = stage.context.index(|index| index.members_of(&home));
     keys.sort();
-    let (mut steps, mut leaving, mut created, mut again) = (vec![], vec![], vec![], vec![]);
+    let (mut steps, mut again) = (vec![], vec![]);
+    let mut first = Round::default();
     for key in keys {
-        let Some(user) = stage.context.user(&key) else {
+        let Some((user, look)) = look_at(stage, &key).await? else {
             continue;
         };
-        let Some(pass) = pass(stage, &user, &key) else {
-            continue;
-        };
-        let look = look(&pass, stage).await?;
-        note(&pass, stage, &look);
-        if let Some(action) = look.asks {
-            leaving.push((steps.len(), user.clone(), action));
+        first.take(steps.len(), user, look.found.asks);
+        if look.found.depends {
+            again.push((steps.len(), key.clone()));
         }
-        if look.action == Action::Create {
-            created.push(key.clone());
-        }
-        if look.depends {
-            again.push((steps.len(), user.clone()));
-        }
-        steps.push(step(&key, look));
+        steps.push(look.step(Whose::User, &key));
     }
-    decide(stage, &mut steps, &leaving).await;
-    are_done(stage, &steps, created);
+    first.end(stage, &mut steps).await;
     // Whose manager has an account by now is given that as well; and whose name is free by now goes by it.
-    let (mut leaving, mut created) = (vec![], vec![]);
-    for (at, user) in again {
-        let key = Key::of(&*user);
+    let mut second = Round::default();
+    for (at, key) in again {
         if steps[at].action == Action::Hold {
             continue;
         }
-        let Some(pass) = pass(stage, &user, &key) else {
+        let Some((user, look)) = look_at(stage, &key).await? else {
             continue;
         };
-        let look = look(&pass, stage).await?;
-        note(&pass, stage, &look);
-        if let Some(action) = look.asks {
-            leaving.push((at, user.clone(), action));
-        }
-        if look.action == Action::Create {
-            created.push(key.clone());
-        }
-        steps[at] = step(&key, look);
+        second.take(at, user, look.found.asks);
+        steps[at] = look.step(Whose::User, &key);
     }
-    decide(stage, &mut steps, &leaving).await;
-    are_done(stage, &[], created);
+    second.end(stage, &mut steps).await;
     Ok(steps)
 }
 
-fn step(key: &Key, look: Look) -> Step {
-    Step {
-        whose: Whose::User,
-        namespace: key.namespace.to_string(),
-        name: key.name.to_string(),
-        action: look.action,
-        changes: look.changes,
-        members: Members::default(),
-        why: look.why,
-    }
-}
-
-/// Has the guard decide on all who would leave: those who are held already stay so, and the others are let go as far as
-/// the window allows.
-async fn decide(
-    stage: &Stage,
-    steps: &mut [Step],
-    leaving: &[(usize, Arc<ScimUser>, Deprovisioning)],
-) {
-    if leaving.is_empty() {
-        return;
-    }
-    let ask = |user: &ScimUser, action: Deprovisioning| {
-        let key = Key::of(user);
-        let pass = pass(stage, user, &key)?;
-        let ending = scope::of(pass.context, user);
-        let scope = ending.map_or(Scope::Alone, |ending| ending.scope);
-        Some(guard::ask(&pass, &stage.connection, action, scope))
+async fn look_at(stage: &Stage, key: &Key) -> Result<Option<(Arc<ScimUser>, Look)>, Trouble> {
+    let Some(user) = stage.context.user(key) else {
+        return Ok(None);
     };
-    let (held, new): (Vec<_>, Vec<_>) = leaving
-        .iter()
-        .partition(|(_, user, _)| holds(&stage.object) && is_held(user));
-    for (_, user, action) in held {
-        ask(user, *action);
-    }
-    let nobody = Limit {
-        max_percent: 0,
-        minimum: 0,
-        ..guard::limit(&stage.object.spec)
+    let Some(pass) = pass(stage, &user, key) else {
+        return Ok(None);
     };
-    let seconds = stage.context.seconds();
-    stage.connection.guard().decide(nobody, 0, seconds, false);
-    for (_, user, action) in new {
-        ask(user, *action);
-    }
-    guard::decide(&stage.object, &stage.context, &stage.connection, true).await;
-    stage.connection.guard().persisted();
-    for (at, user, action) in leaving {
-        let Some(answer) = ask(user, *action) else {
-            continue;
-        };
-        if answer != Answer::Go {
-            let step = &mut steps[*at];
-            let would = step.action.as_str();
-            step.action = Action::Hold;
-            step.why = Some(format!("would {would}: {}", guard::why(answer)));
-        }
-    }
+    let look = look_by(&pass, stage).await?;
+    note(&pass, stage, &look);
+    Ok(Some((user, look)))
 }
 
-/// Whether what a connection holds is held until a person approves it. What waits for a listing, or for accounts that
-/// are missing, is decided on anew.
-fn holds(connection: &ScimConnection) -> bool {
-    let status = connection.status.as_ref();
-    let by_a_person = [Reason::GuardExceeded, Reason::ScopeTerminating].map(Reason::as_str);
-    status.is_some_and(|status| {
-        let mut held = status.conditions.iter();
-        held.any(|c| c.type_ == C::DeprovisioningHeld.as_str() && by_a_person.contains(&&*c.reason))
-    })
-}
-
-/// Whether a user's status says that the guard holds it.
-fn is_held(user: &ScimUser) -> bool {
-    let status = user.status.as_ref();
-    let held = Reason::DeprovisioningHeld.as_str();
-    status.is_some_and(|status| {
-        let mut ready = status.conditions.iter();
-        ready.any(|c| c.type_ == C::Ready.as_str() && c.reason == held)
-    })
-}
-
-/// Those who would be created have an account, and those who would go are gone, for the groups that come after.
-fn are_done(stage: &mut Stage, steps: &[Step], created: Vec<Key>) {
-    for key in created {
-        let outcome = Outcome {
-            state: State::InStep,
-            reason: Reason::Synced,
-            id: Some(super::groups::planned(&key)),
-            archived: false,
-            retry_on_listing: false,
-            retry_soon: false,
-            undecided: false,
-        };
-        stage.connection.note(&key, Some(outcome));
-    }
-    let gone = [Action::Archive, Action::Delete, Action::Release];
-    for step in steps.iter().filter(|step| gone.contains(&step.action)) {
-        let key = Key::new(&*step.namespace, &*step.name);
-        let Some(kept) = stage.context.kept(&key).filter(|kept| kept.is_going) else {
-            continue;
-        };
-        has_left(stage, &key, step.action);
-        stage.context.index(|index| index.remove(&key));
-        stage.connection.note(&key, None);
-        stage
-            .users
-            .apply_watcher_event(&Event::Delete((*kept).clone()));
-    }
-}
-
-/// The account of somebody who has gone, as it would be.
-fn has_left(stage: &Stage, key: &Key, action: Action) {
-    let Some(id) = stage.connection.id_of(key) else {
-        return;
-    };
-    let mut directory = stage.connection.directory();
-    match action {
-        Action::Delete => directory.remove(&id),
-        Action::Archive => {
-            if let Some(mut account) = directory.last_known(&id) {
-                account.active = Some(false);
-                let off = Value::Bool(false);
-                account.attributes.insert("active".into(), off);
-                directory.put(account);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn pass<'a>(stage: &'a Stage, user: &'a ScimUser, key: &Key) -> Option<Pass<'a>> {
+pub(super) fn pass<'a>(stage: &'a Stage, user: &'a ScimUser, key: &Key) -> Option<Pass<'a>> {
     let held = stage.context.post(&stage.connection.key)?.held;
     Some(Pass {
         user,
@@ -273,10 +137,10 @@ fn pass<'a>(stage: &'a Stage, user: &'a ScimUser, key: &Key) -> Option<Pass<'a>>
 
 /// How it came out, for the guard's share, for managers and for groups: as it is, not as it would be.
 fn note(pass: &Pass<'_>, stage: &Stage, look: &Look) {
-    let account = look.account.as_ref();
+    let account = look.found.account.as_ref();
     let id = account.map(|account| account.id.clone());
     let outcome = Outcome {
-        state: look.state,
+        state: look.found.state,
         reason: Reason::Synced,
         id: id.or_else(|| pass.recorded().map(str::to_owned)),
         archived: account.map_or_else(
@@ -290,7 +154,7 @@ fn note(pass: &Pass<'_>, stage: &Stage, look: &Look) {
     stage.connection.note(&pass.key, Some(outcome));
 }
 
-async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
+async fn look_by(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let (connection, ready) = (&stage.connection, &stage.ready);
     if pass.user.metadata.deletion_timestamp.is_some() {
         return leaving(pass, stage).await;
@@ -298,11 +162,7 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let allowed = &ready.spec.allowed_namespaces;
     let home = &connection.key.namespace;
     if !pass.context.allows(allowed, home, &pass.key.namespace) {
-        let why = format!(
-            "spec.connectionRef: ScimConnection {} does not allow resources of this namespace",
-            connection.key
-        );
-        return Ok(invalid(why));
+        return Ok(invalid(consider::not_let_in(&connection.key)));
     }
     if pass.user.spec.suspend {
         let why = "spec.suspend: the account is left alone";
@@ -311,19 +171,17 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let judged = match consider::judge(pass, connection, ready, &ready.spec) {
         Ok(judged) => judged,
         Err(Stopped { valid, archives }) => {
-            let stopped = Look {
-                depends: valid.reason == Reason::DuplicateUserName,
-                ..invalid(valid.message)
-            };
+            let mut stopped = invalid(valid.message);
+            stopped.found.depends = valid.reason == Reason::DuplicateUserName;
             if !archives {
                 return Ok(stopped);
             }
             return match farewell::find(pass, connection, ready).await {
-                Ok(Leaver::One(account)) if account.active != Some(false) => Ok(Look {
-                    why: stopped.why,
-                    state: State::Invalid,
-                    ..archiving(account)
-                }),
+                Ok(Leaver::One(account)) if account.active != Some(false) => {
+                    let mut archived = archiving(account);
+                    (archived.why, archived.found.state) = (stopped.why, State::Invalid);
+                    Ok(archived)
+                }
                 Ok(_) => Ok(stopped),
                 Err(error) => Look::failed(&error),
             };
@@ -335,48 +193,41 @@ async fn look(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
         Considered::CannotTell(why) => return Ok(Look::because(Action::Wait, why)),
         Considered::Failed(error) => return Look::failed(&error),
     };
-    let complete = connection.directory().complete();
-    let lost = pass.before.id.is_some() && connection.loss().blocks();
-    let archives = plan.archives();
-    let action = action(&plan);
+    if let Some(why) = consider::not_yet(pass, connection, &plan) {
+        let action = if why == guard::LOST {
+            Action::Hold
+        } else {
+            Action::Wait
+        };
+        return Ok(Look::because(action, why));
+    }
+    let archives = plan.archives().then_some(Deprovisioning::Archive);
+    let action = action(&plan, adopted);
     let blocked = matches!(plan, Plan::Blocked(_));
     let mut look = match plan {
-        Plan::Noop(account) => Look {
-            account: Some(account),
-            ..Look::at(if adopted {
-                Action::Adopt
-            } else {
-                Action::Nothing
-            })
-        },
-        Plan::Create if !complete => Look::because(
-            Action::Wait,
-            "the listing of the backend is not complete; creating now could make a second account",
-        ),
-        Plan::Create if lost => Look::because(Action::Hold, guard::LOST),
-        Plan::Create => Look {
-            changes: made(desired),
-            ..Look::at(Action::Create)
-        },
+        Plan::Noop(account) => Look::at(action).of(account),
+        Plan::Create => Look::at(action).changing(made(desired)),
         Plan::Update {
             account, changes, ..
-        } => Look {
-            changes: changes.iter().map(|c| changed(c, &account)).collect(),
-            account: Some(account),
-            asks: archives.then_some(Deprovisioning::Archive),
-            ..Look::at(action)
-        },
+        } => {
+            let changes = changes.iter().map(|c| changed(c, &account)).collect();
+            Look::at(action)
+                .changing(changes)
+                .of(account)
+                .asking(archives)
+        }
         Plan::Blocked(identity) => {
             let (_, why) = outcome::blocked(&identity, "account");
             Look::because(Action::Wait, why)
         }
     };
-    look.depends = blocked || judged.pending_manager.is_some();
+    look.found.depends = blocked || judged.pending_manager.is_some();
     Ok(look)
 }
 
-fn action(plan: &Plan) -> Action {
+fn action(plan: &Plan, adopted: bool) -> Action {
     match plan {
+        Plan::Noop(_) if adopted => Action::Adopt,
         Plan::Noop(_) => Action::Nothing,
         Plan::Create => Action::Create,
         Plan::Blocked(_) => Action::Wait,
@@ -391,23 +242,21 @@ fn action(plan: &Plan) -> Action {
 }
 
 fn invalid(why: String) -> Look {
-    Look {
-        state: State::Invalid,
-        ..Look::because(Action::Invalid, why)
-    }
+    let mut look = Look::because(Action::Invalid, why);
+    look.found.state = State::Invalid;
+    look
 }
 
 fn archiving(account: Observed) -> Look {
-    Look {
-        changes: vec![Changed {
-            attribute: "active".into(),
-            from: account.active.map(Value::Bool),
-            to: Some(Value::Bool(false)),
-        }],
-        account: Some(account),
-        asks: Some(Deprovisioning::Archive),
-        ..Look::at(Action::Archive)
-    }
+    let off = Changed {
+        attribute: "active".into(),
+        from: account.active.map(Value::Bool),
+        to: Some(Value::Bool(false)),
+    };
+    Look::at(Action::Archive)
+        .changing(vec![off])
+        .of(account)
+        .asking(Some(Deprovisioning::Archive))
 }
 
 /// Of a resource that is to go.
@@ -443,11 +292,9 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     Ok(match plan::farewell(policy, account) {
         Farewell::Forget => Look::because(Action::Release, "nothing is left to do at the backend"),
         Farewell::Archive(account) => archiving(account),
-        Farewell::Delete(account) => Look {
-            account: Some(account),
-            asks: Some(Deprovisioning::Delete),
-            ..Look::at(Action::Delete)
-        },
+        Farewell::Delete(account) => Look::at(Action::Delete)
+            .of(account)
+            .asking(Some(Deprovisioning::Delete)),
     })
 }
 

@@ -129,6 +129,16 @@ impl ControlPlane {
         self.tools.run("helm", admin, arguments, None).await
     }
 
+    /// Applies the definitions of a folder, and waits until the API server serves all that there are.
+    pub async fn define(&self, folder: &str) -> Result<()> {
+        self.kubectl(&["apply", "--server-side", "-f", folder])
+            .await?;
+        let established = "--for=condition=Established";
+        let wait = ["wait", established, "--timeout=30s", "crd", "--all"];
+        self.kubectl(&wait).await?;
+        Ok(())
+    }
+
     /// Waits, after the chart was installed, until users can be declared in a namespace as they can from then
     /// on. For some seconds after it has got the definitions an API server has no schema for the admission
     /// policy, and answers 503; before it has seen the policy it does without.
