@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use futures::FutureExt;
 use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::controller::asked::Asked;
 use crate::controller::context::Options;
@@ -186,6 +187,8 @@ pub async fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error
 }
 
 async fn operate(arguments: RunArguments) -> Result<(), Box<dyn std::error::Error>> {
+    // First of all: a process that is told to stop before it listens for that is killed on the spot.
+    let stop = asked_to_stop()?.shared();
     let longest_request = Duration::from_secs(arguments.request_timeout_seconds);
     let candidacy = arguments.election.candidacy(longest_request)?;
     let named = arguments.watch_namespaces.into_iter();
@@ -225,7 +228,6 @@ async fn operate(arguments: RunArguments) -> Result<(), Box<dyn std::error::Erro
     }
     .counting(&asked);
     let client = fences.client(config.clone())?;
-    let stop = asked_to_stop().shared();
     let version = tokio::select! {
         version = first_answer(&client) => version,
         () = stop.clone() => return Ok(()),
@@ -283,20 +285,17 @@ async fn first_answer(client: &Client) -> String {
     }
 }
 
-async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
+/// Ends when the process is asked to stop. Both signals are listened for from here on, and not from the first look.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(_) => {
-            let _ = interrupt.await;
-        }
-    }
-    tracing::info!("asked to stop; requests in flight are finished first");
+        tracing::info!("asked to stop; requests in flight are finished first");
+    })
 }
 
 #[cfg(test)]
