@@ -3,6 +3,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "plan_story/before.rs"]
+mod before;
 #[path = "plan_story/repository.rs"]
 mod repository;
 mod support;

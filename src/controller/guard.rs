@@ -241,8 +241,11 @@ pub fn verdict(connection: &Connection, plan: Option<&HeldPlan>) -> Option<Verdi
         );
     }
     if let Some(HeldPlan { count, hash, .. }) = plan {
-        let approve =
-            format!("the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these");
+        let approve = if hash.is_empty() {
+            "once that is applied, the connection's status has the hash that approves them".into()
+        } else {
+            format!("the annotation {ANNOTATION_APPROVE_PLAN}={hash} approves exactly these")
+        };
         let (by_halt, by_scope) = {
             let guard = connection.guard();
             (guard.only_by_halt(), guard.only_scopes_end())

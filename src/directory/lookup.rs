@@ -11,7 +11,7 @@ use crate::domain::few::Few;
 pub(super) struct Mark(u64);
 
 /// Who bears which mark.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lookup {
     key: RandomState,
     bearers: HashMap<Mark, Few<Arc<str>>>,

@@ -49,7 +49,7 @@ struct Entry<T> {
 }
 
 /// Everything of one kind that a backend has.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Directory<T> {
     entries: HashMap<Arc<str>, Entry<T>>,
     by_external_id: Lookup,

@@ -24,6 +24,7 @@ use crate::cli::refused::{Asked, is_forbidden};
 use crate::cli::validate::declared::connection_of;
 use crate::cli::validate::finding::Severity;
 use crate::cli::validate::objects::ApiServer;
+use crate::controller::preview::UNBORN;
 
 /// What tells that no GitOps tool takes an object away that is not in Git any more.
 const KEPT: [(&str, &str); 2] = [
@@ -56,13 +57,17 @@ pub struct Declared {
     pub unseen: Vec<String>,
     /// Connections that lead elsewhere by the manifests than they do in the cluster, or by another token.
     pub redirected: BTreeSet<Key>,
-    pruned: BTreeSet<(&'static str, Key)>,
+    /// What was declared before, where that stands in for a cluster.
+    pub before: Option<Box<Declared>>,
+    pub(super) pruned: BTreeSet<(&'static str, Key)>,
 }
 
 /// Who counts as taken away.
 pub struct Prune {
     /// Only those with all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// Also where the manifests name nobody any more.
+    pub everywhere: bool,
 }
 
 impl Declared {
@@ -243,7 +248,7 @@ impl Declared {
         Some(object)
     }
 
-    /// Takes away the users and groups that the manifests do not name, in the namespaces in which they name some.
+    /// Takes away the users and groups that the manifests do not name.
     pub fn prune(&mut self, prune: &Prune) {
         let ours = ["ScimUser", "ScimGroup"];
         let named = self.places.keys().filter(|(kind, _)| ours.contains(kind));
@@ -258,7 +263,7 @@ impl Declared {
                     .get(*name)
                     .is_some_and(|said| said.split(',').any(|part| part == *value))
             });
-            namespaces.contains(&key.0)
+            (prune.everywhere || namespaces.contains(&key.0))
                 && !places.contains_key(&(kind, key.clone()))
                 && prune
                     .labels
@@ -355,7 +360,7 @@ fn merged<K: Ours>(before: Option<&K>, mut new: K) -> K {
     let Some(before) = before else {
         let name = format!("{}/{}", new.namespace().unwrap_or_default(), new.name_any());
         let meta = new.meta_mut();
-        meta.uid = Some(format!("not there yet: {name}"));
+        meta.uid = Some(format!("{UNBORN}{name}"));
         meta.generation = Some(1);
         // Whoever is there already is older, be it by less than the second in which times are kept.
         meta.creation_timestamp = None;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::render::{
-    NAMED, Planned, View, host, idle, named, of_kind, summary, totals, undeclared, value,
+    NAMED, Planned, View, due, host, idle, named, of_kind, summary, totals, undeclared, value,
 };
 use crate::api::ScimConnection;
 use crate::cli::tame::tame;
@@ -83,7 +83,15 @@ fn one_markdown(
         let _ = writeln!(text, "> **Guard:** {}\n", escaped(&held.message));
     }
     for whose in Whose::ALL {
-        let _ = writeln!(text, "- {}: {}", of_kind(whose), totals(preview, whose));
+        let _ = writeln!(
+            text,
+            "- {}: {}",
+            of_kind(whose),
+            totals(preview, whose, false)
+        );
+    }
+    if let Some(due) = due(preview) {
+        let _ = writeln!(text, "- Due without this change as well: {due}");
     }
     if !preview.undeclared.is_empty() {
         let _ = writeln!(text, "- {}", escaped(&undeclared(preview, NAMED)));

@@ -1,5 +1,6 @@
 //! `kubectl scim plan`: what the operator would do, by its own planner, and without a write to anything.
 
+mod before;
 mod gather;
 mod markdown;
 mod render;
@@ -33,6 +34,9 @@ Examples:
   # A comment for a pull request, without a cluster: the connection is among the manifests
   SCIM_TOKEN=... kubectl scim plan . --without-cluster --origin https://app.cybsafe.com -o markdown
 
+  # And what of that a change brings, beside a checkout of the branch that it is for
+  SCIM_TOKEN=... kubectl scim plan . --without-cluster --before ../main --origin https://app.cybsafe.com
+
 Exit code: 0 where nothing stands in the way (also of changes), 1 where something is invalid, held, or waits for
 a person, 2 where that could not be found out.";
 
@@ -59,6 +63,10 @@ pub struct Arguments {
     /// attributes were set before) is not known then, nor who is in the cluster and not in the manifests.
     #[arg(long, requires = "paths", requires = "origin")]
     without_cluster: bool,
+    /// What is declared before the change, such as the manifests of the branch that a pull request is for: taken for
+    /// applied. Whoever is in it and not in PATH counts as deleted, and what is due without the change is told apart.
+    #[arg(long, value_name = "PATH", requires = "without_cluster")]
+    before: Vec<PathBuf>,
     /// Where the token may go, such as `https://app.cybsafe.com`. Needed where manifests lead a connection elsewhere than
     /// the cluster does, or by another token, and without a cluster: whoever can change them would else get it.
     #[arg(long, value_name = "URL")]
@@ -93,6 +101,7 @@ enum Form {
 /// When the manifests, the cluster or a backend cannot be read.
 pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure> {
     let manifests = manifests::read(&arguments.paths)?;
+    let before = manifests::read(&arguments.before)?;
     let cluster = match arguments.without_cluster {
         true => None,
         false => Some(access.cluster().await?),
@@ -100,8 +109,13 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
     let said = access.said_namespace().map(str::to_owned);
     let own = cluster.as_ref().map(|cluster| cluster.namespace.clone());
     let usual = said.or(own).unwrap_or_else(|| "default".into());
-    let mut declared = declared(&arguments, &manifests, cluster.as_ref(), &usual).await?;
-    for folder in &manifests.kustomizations {
+    let mut declared =
+        declared(&arguments, [&before, &manifests], cluster.as_ref(), &usual).await?;
+    for folder in before
+        .kustomizations
+        .iter()
+        .chain(&manifests.kustomizations)
+    {
         declared.unseen.push(format!(
             "{folder} has a kustomization: what its files come to is told by `kustomize build {folder} | kubectl scim plan -`"
         ));
@@ -129,7 +143,7 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
             preview
                 .steps
                 .iter()
-                .any(|step| stuck.contains(&step.action))
+                .any(|step| stuck.contains(&step.action) && !step.is_due)
                 || preview
                     .directory
                     .as_ref()
@@ -146,11 +160,16 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
 
 async fn declared(
     arguments: &Arguments,
-    manifests: &Manifests,
+    [before, manifests]: [&Manifests; 2],
     cluster: Option<&Cluster>,
     usual: &str,
 ) -> Result<Declared, Failure> {
-    let mut declared = Declared::default();
+    let api = ApiServer::new()?;
+    let mut declared = if arguments.before.is_empty() {
+        Declared::default()
+    } else {
+        Declared::from_before(before, usual, &api)
+    };
     if let Some(cluster) = cluster {
         let ours = manifests.objects.iter().filter(|m| m.is_ours());
         let mut namespaces: BTreeSet<String> =
@@ -158,11 +177,15 @@ async fn declared(
         namespaces.insert(usual.to_owned());
         declared.read(cluster, &namespaces).await?;
     }
-    declared.overlay(manifests, usual, &ApiServer::new()?);
+    declared.overlay(manifests, usual, &api);
+    declared.prune_undeclared();
     if arguments.prune {
         let said = arguments.prune_selector.as_deref().unwrap_or_default();
         let labels = labels(said)?;
-        declared.prune(&Prune { labels });
+        declared.prune(&Prune {
+            labels,
+            everywhere: false,
+        });
     }
     Ok(declared)
 }
@@ -258,6 +281,7 @@ async fn planned(
         users: declared.users.values().cloned().collect(),
         groups: declared.groups.values().cloned().collect(),
         namespaces: declared.namespaces.clone(),
+        before: declared.before_of(key, connection),
     };
     let preview = preview(given).await.map_err(|trouble| {
         let why: Vec<String> = trouble

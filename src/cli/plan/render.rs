@@ -53,7 +53,7 @@ pub struct View<'a> {
 
 impl View<'_> {
     pub(super) fn shows(&self, step: &Step) -> bool {
-        self.all || step.action != Action::Nothing
+        self.all || (step.action != Action::Nothing && !step.is_due)
     }
 
     fn place(&self, step: &Step) -> Option<&Place> {
@@ -99,9 +99,19 @@ pub(super) fn host(connection: &ScimConnection) -> String {
     facts::host(&connection.spec.endpoint)
 }
 
+/// What is due without the change as well: of which `--all` names each.
+pub(super) fn due(preview: &Preview) -> Option<String> {
+    let parts = Whose::ALL.into_iter().filter_map(|whose| {
+        let any = !preview.totals(whose, true).is_empty();
+        any.then(|| format!("{} {}", of_kind(whose), totals(preview, whose, true)))
+    });
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| format!("{} (--all names them)", parts.join("; ")))
+}
+
 /// `3 to create, 1 to update`, in the order of [`Action::ALL`].
-pub(super) fn totals(preview: &Preview, whose: Whose) -> String {
-    let totals = preview.totals(whose);
+pub(super) fn totals(preview: &Preview, whose: Whose, due: bool) -> String {
+    let totals = preview.totals(whose, due);
     let parts = Action::ALL.into_iter().filter_map(|action| {
         let count = totals.get(&action)?;
         Some(match action {
@@ -212,7 +222,10 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         }
     }
     for whose in Whose::ALL {
-        anstream::println!("{}: {}", of_kind(whose), totals(preview, whose));
+        anstream::println!("{}: {}", of_kind(whose), totals(preview, whose, false));
+    }
+    if let Some(due) = due(preview) {
+        anstream::println!("Due without this change as well: {due}");
     }
     if !preview.undeclared.is_empty() {
         let told = undeclared(preview, NAMED);
@@ -291,14 +304,16 @@ fn one_json(planned: &Planned, view: &View<'_>) -> Value {
             preview,
         } => (connection, preview),
     };
-    let counted = |whose: Whose| -> Map<String, Value> {
-        let totals = preview.totals(whose);
+    let counted = |whose: Whose, due: bool| -> Map<String, Value> {
+        let totals = preview.totals(whose, due);
         let all = totals
             .iter()
             .map(|(action, count)| (action.as_str().to_owned(), json!(count)));
         all.collect()
     };
-    let steps = preview.steps.iter().filter(|step| view.shows(step));
+    // What is due anyway is told apart by a program itself.
+    let steps = preview.steps.iter();
+    let steps = steps.filter(|step| step.is_due || view.shows(step));
     json!({
         "namespace": connection.metadata.namespace,
         "name": connection.metadata.name,
@@ -306,11 +321,16 @@ fn one_json(planned: &Planned, view: &View<'_>) -> Value {
         "suspend": connection.spec.suspend,
         "accounts": preview.accounts,
         "complete": preview.directory.as_ref().is_none_or(|v| v.status == "True"),
-        "held": preview.held,
+        "held": preview.held.as_ref().map(|held| json!({
+            "count": held.count, "users": held.users,
+            // Without the cluster there is none.
+            "hash": Some(&held.hash).filter(|hash| !hash.is_empty()),
+        })),
         "undeclared": preview.undeclared,
         "heldBecause": preview.held_because.as_ref().map(|v| &v.message),
-        "users": counted(Whose::User),
-        "groups": counted(Whose::Group),
+        "users": counted(Whose::User, false),
+        "groups": counted(Whose::Group, false),
+        "due": {"users": counted(Whose::User, true), "groups": counted(Whose::Group, true)},
         "steps": steps.map(|step| step_json(step, view)).collect::<Vec<_>>(),
     })
 }
@@ -335,6 +355,9 @@ fn step_json(step: &Step, view: &View<'_>) -> Value {
             "add": add, "remove": remove, "unresolved": step.members.unresolved,
             "others": step.members.add.len() + step.members.remove.len() - add.len() - remove.len(),
         });
+    }
+    if step.is_due {
+        told["due"] = json!(true);
     }
     if let Some(why) = &step.why {
         told["why"] = json!(why);
@@ -369,6 +392,7 @@ mod tests {
             }],
             members: Default::default(),
             why: None,
+            is_due: false,
         };
         assert_eq!(summary(&step), "department");
         let told = step_json(

@@ -54,19 +54,8 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
         let Some(group) = stage.context.group(&key) else {
             continue;
         };
-        let Some(held) = stage.context.post(&home).map(|post| post.held) else {
+        let Some(pass) = pass(stage, &group, &key) else {
             continue;
-        };
-        let pass = Pass {
-            key: key.clone(),
-            uid: group.uid().unwrap_or_default(),
-            before: stage.context.group_statuses.last(&*group),
-            endpoint_hash: Some(names::endpoint_hash(&stage.object.spec.endpoint)),
-            connection_spec: Some(stage.object.spec.clone()),
-            connection_key: home.clone(),
-            group: &group,
-            context: &stage.context,
-            held,
         };
         let look = look_by(&pass, stage, &group).await?;
         let id = look.found.clone();
@@ -80,6 +69,21 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
         steps.push(look.step(Whose::Group, &key));
     }
     Ok(steps)
+}
+
+pub(super) fn pass<'a>(stage: &'a Stage, group: &'a ScimGroup, key: &Key) -> Option<Pass<'a>> {
+    let home = &stage.connection.key;
+    Some(Pass {
+        key: key.clone(),
+        uid: group.uid().unwrap_or_default(),
+        before: stage.context.group_statuses.last(group),
+        endpoint_hash: Some(names::endpoint_hash(&stage.object.spec.endpoint)),
+        connection_spec: Some(stage.object.spec.clone()),
+        connection_key: home.clone(),
+        group,
+        context: &stage.context,
+        held: stage.context.post(home)?.held,
+    })
 }
 
 async fn look_by(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look, Trouble> {
@@ -101,28 +105,39 @@ async fn look_by(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Lo
         Ok(desired) => desired,
         Err(violations) => return Ok(Look::because(Action::Invalid, sentence(&violations))),
     };
-    for _ in 0..LOOKS {
-        let considered = consider(pass, connection, ready, &desired, pass.spec_changed()).await;
-        let (plan, resolved, newly) = match considered {
-            Considered::Planned {
-                plan,
-                resolved,
-                newly,
-                ..
-            } => (plan, resolved, newly),
-            Considered::Stands(Applied::LookAgain) => continue,
-            Considered::Stands(applied) => return stands(applied),
-        };
-        if matches!(plan, GroupPlan::Look(_)) {
-            continue;
-        }
-        return match not_yet(pass, connection, ready, &plan) {
+    match considered(pass, stage, &desired).await {
+        Considered::Stands(applied) => stands(applied),
+        Considered::Planned {
+            plan,
+            resolved,
+            newly,
+            ..
+        } => match not_yet(pass, connection, ready, &plan) {
             Some(applied) => stands(applied),
             None => Ok(told(stage, &desired, plan, &resolved, newly)),
-        };
+        },
+    }
+}
+
+/// What is to be done for it, once its members are known.
+pub(super) async fn considered(
+    pass: &Pass<'_>,
+    stage: &Stage,
+    desired: &DesiredGroup,
+) -> Considered {
+    let (connection, ready) = (&stage.connection, &stage.ready);
+    for _ in 0..LOOKS {
+        match consider(pass, connection, ready, desired, pass.spec_changed()).await {
+            Considered::Stands(Applied::LookAgain) => {}
+            Considered::Planned {
+                plan: GroupPlan::Look(_),
+                ..
+            } => {}
+            considered => return considered,
+        }
     }
     let why = "who is in the group cannot be told";
-    Ok(Look::because(Action::Wait, why))
+    Considered::Stands(Applied::Waiting(why.into()))
 }
 
 fn stands(applied: Applied) -> Result<Look, Trouble> {

@@ -55,6 +55,7 @@ impl<F: Default> Look<F> {
             changes: self.changes,
             members: self.members,
             why: self.why,
+            is_due: false,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! the very functions that the reconcilers act by; nothing here has an opinion. What only comes of an act is taken for
 //! done: whoever is created is a member with an id of our making, and whoever leaves is gone from the groups.
 
+mod before;
 mod groups;
 mod look;
 mod round;
@@ -15,12 +16,15 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
 use serde_json::Value;
 
+use self::stage::Stage;
 use crate::api::connection::HeldPlan;
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::counts::Whose;
 use crate::controller::guard;
+use crate::controller::index::Key;
 use crate::controller::trouble::Trouble;
 use crate::domain::conditions::Verdict;
 use crate::scim::Client;
@@ -37,6 +41,21 @@ pub struct Given {
     pub groups: Vec<ScimGroup>,
     /// Namespaces with their labels, for `allowedNamespaces`.
     pub namespaces: Vec<Namespace>,
+    /// What was declared before, where there is no cluster that would tell what came of it.
+    pub before: Option<Box<Before>>,
+}
+
+/// What was declared before.
+#[derive(Clone)]
+pub struct Before {
+    /// The connection, at the same backend.
+    pub connection: ScimConnection,
+    /// All ScimUsers.
+    pub users: Vec<ScimUser>,
+    /// All ScimGroups.
+    pub groups: Vec<ScimGroup>,
+    /// Namespaces with their labels.
+    pub namespaces: Vec<Namespace>,
 }
 
 /// What would be done for everything that names the connection.
@@ -44,7 +63,7 @@ pub struct Given {
 pub struct Preview {
     /// Users, then groups, each by namespace and name.
     pub steps: Vec<Step>,
-    /// What would be held for approval, by its hash.
+    /// What would be held for approval; its hash is empty where only the cluster could tell it.
     pub held: Option<HeldPlan>,
     /// `DeprovisioningHeld`, as the connection would say it.
     pub held_because: Option<Verdict>,
@@ -56,8 +75,11 @@ pub struct Preview {
     pub undeclared: Vec<String>,
 }
 
+/// What the uid of a resource begins with that is not in the cluster yet: no API server gives one with a colon.
+pub const UNBORN: &str = "not there yet: ";
+
 /// What would be done for one resource.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Step {
     /// User or group.
     pub whose: Whose,
@@ -73,6 +95,8 @@ pub struct Step {
     pub members: Members,
     /// Why, or what stands in the way, as conditions say it: no values.
     pub why: Option<String>,
+    /// The same would be done for what was declared before.
+    pub is_due: bool,
 }
 
 /// One attribute.
@@ -178,11 +202,13 @@ impl Step {
 }
 
 impl Preview {
-    /// How many steps there are of each kind, and of users and groups apart.
+    /// How many steps there are of each kind, of users and groups apart: those that are due without the change as
+    /// well, or those that are not.
     #[must_use]
-    pub fn totals(&self, whose: Whose) -> BTreeMap<Action, usize> {
+    pub fn totals(&self, whose: Whose, due: bool) -> BTreeMap<Action, usize> {
         let mut found = BTreeMap::new();
-        let steps = self.steps.iter().filter(|step| step.whose == whose);
+        let steps = self.steps.iter();
+        let steps = steps.filter(|step| step.whose == whose && step.is_due == due);
         steps.for_each(|step| *found.entry(step.action).or_default() += 1);
         found
     }
@@ -192,11 +218,20 @@ impl Preview {
 ///
 /// # Errors
 /// When the connection cannot be worked with, as its conditions would say it.
-pub async fn preview(given: Given) -> Result<Preview, Trouble> {
-    let mut stage = stage::Stage::set(given).await?;
+pub async fn preview(mut given: Given) -> Result<Preview, Trouble> {
+    match given.before.take() {
+        Some(before) => before::compared(given, *before).await,
+        None => played(Stage::set(given).await?).await,
+    }
+}
+
+async fn played(mut stage: Stage) -> Result<Preview, Trouble> {
     let mut steps = users::steps(&mut stage).await?;
     let (held, held_because) = {
-        let held = guard::held_plan(&stage.connection, None);
+        let mut held = guard::held_plan(&stage.connection, None);
+        if let Some(held) = held.as_mut().filter(|_| holds_unborn(&stage, &steps)) {
+            held.hash.clear();
+        }
         let verdict = guard::verdict(&stage.connection, held.as_ref());
         (held, verdict)
     };
@@ -213,4 +248,14 @@ pub async fn preview(given: Given) -> Result<Preview, Trouble> {
         accounts: stage.connection.directory().len(),
         undeclared,
     })
+}
+
+/// Whether somebody is held whose uid, of which the hash of what is held is made, is not known.
+fn holds_unborn(stage: &Stage, steps: &[Step]) -> bool {
+    let held = steps.iter().filter(|step| step.action == Action::Hold);
+    let users =
+        held.filter_map(|step| stage.context.user(&Key::new(&*step.namespace, &*step.name)));
+    users
+        .filter_map(|user| user.uid())
+        .any(|uid| uid.starts_with(UNBORN))
 }

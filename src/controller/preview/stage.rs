@@ -13,10 +13,12 @@ use kube::{Client, Resource};
 use tower::BoxError;
 
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::connection::{Mode, ScimConnectionSpec};
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::controller::connection_status;
 use crate::controller::context::{Context, Options, Stores, Wakers};
 use crate::controller::events::Events;
+use crate::controller::group::side::Listed;
 use crate::controller::guard;
 use crate::controller::index::Key;
 use crate::controller::kept::{KeptUser, LabelSets};
@@ -27,9 +29,11 @@ use crate::controller::preview::Given;
 use crate::controller::trouble::Trouble;
 use crate::controller::waking::Begun;
 use crate::controller::watched::Watched;
+use crate::directory::{Groups, Users};
 use crate::domain::conditions::Verdict;
+use crate::domain::group::MembersEcho;
 use crate::domain::profile::Profile;
-use crate::scim::{Fence, Wire};
+use crate::scim::{Capabilities, Fence, Wire};
 
 /// Everything that a pass looks at.
 pub struct Stage {
@@ -39,6 +43,7 @@ pub struct Stage {
     pub object: ScimConnection,
     pub memory: Memory,
     pub users: reflector::store::Writer<KeptUser>,
+    capabilities: Capabilities,
 }
 
 /// A client of an API server that is not there: what a pass knows is in the stores, and what it would write is not
@@ -81,21 +86,55 @@ where
     (store, writer)
 }
 
+/// What was read of a backend, for another stage before the same one.
+pub struct Seen {
+    by: ScimConnectionSpec,
+    users: Users,
+    groups: Groups,
+    groups_listed: Listed,
+    members_echo: MembersEcho,
+    verdict: Option<Verdict>,
+    capabilities: Capabilities,
+}
+
 impl Stage {
     /// Sets the stage, and lists the backend.
     ///
     /// # Errors
     /// When the connection cannot be worked with.
     pub async fn set(given: Given) -> Result<Self, Trouble> {
+        Self::facing(given, None).await
+    }
+
+    /// What was read of the backend, and what was learned of it since.
+    pub fn seen(&self) -> Seen {
+        let side = self.connection.group_side();
+        Seen {
+            by: self.object.spec.clone(),
+            users: self.connection.directory().clone(),
+            groups: side.mirror().clone(),
+            groups_listed: side.listed(),
+            members_echo: side.echo(),
+            verdict: self.memory.directory_verdict.clone(),
+            capabilities: self.capabilities.clone(),
+        }
+    }
+
+    /// Sets the stage before a backend that was read already, if it was read as this connection would.
+    ///
+    /// # Errors
+    /// When the connection cannot be worked with.
+    pub async fn facing(given: Given, seen: Option<&Seen>) -> Result<Self, Trouble> {
         let Given {
             connection: mut object,
             client,
             users,
             groups,
             namespaces,
+            ..
         } = given;
         // What would be done is asked, whatever is done at the moment.
-        object.spec.mode = crate::api::connection::Mode::Enforce;
+        object.spec.mode = Mode::Enforce;
         object.spec.suspend = false;
         let key = Key::of(&object);
         let (context, writer) = context(&object, &users, &groups, namespaces)?;
@@ -123,13 +162,29 @@ impl Stage {
             vec![Verdict::no(C::Valid, Reason::SpecInvalid, why)]
         })?;
         let mut memory = Memory::default();
-        listing(&context, &connection, &mut memory, &client, &profile, spec).await?;
-        if context.has_groups(&key) {
+        let seen = seen.filter(|seen| reads_alike(&seen.by, spec));
+        match seen {
+            None => {
+                drop(listing(&context, &connection, &mut memory, &client, &profile, spec).await?)
+            }
+            Some(seen) => {
+                *connection.directory() = seen.users.clone();
+                memory.directory_verdict = seen.verdict.clone();
+                let side = connection.group_side();
+                *side.mirror() = seen.groups.clone();
+                side.set_listed(seen.groups_listed.clone());
+                side.set_echo(seen.members_echo);
+            }
+        }
+        if context.has_groups(&key) && connection.group_side().listed() == Listed::NotYet {
             list_groups(&connection, &mut memory, &client, spec).await?;
         }
-        let discovery = client.discover().await;
+        let capabilities = match seen {
+            None => client.discover().await.capabilities,
+            Some(seen) => seen.capabilities.clone(),
+        };
         let backend = connection.backend();
-        let base = Base::of(&key, spec, profile, &discovery.capabilities, backend);
+        let base = Base::of(&key, spec, profile, &capabilities, backend);
         let ready = Ready {
             client,
             base: Arc::new(base),
@@ -142,8 +197,17 @@ impl Stage {
             object,
             memory,
             users: writer,
+            capabilities,
         })
     }
+}
+
+/// Whether what was read by one is what would be read by the other.
+fn reads_alike(one: &ScimConnectionSpec, other: &ScimConnectionSpec) -> bool {
+    one.endpoint == other.endpoint
+        && one.profile == other.profile
+        && one.attribute_mapping == other.attribute_mapping
+        && one.dialect == other.dialect
 }
 
 fn unknown(why: &str) -> Trouble {

@@ -135,6 +135,13 @@ pub(super) fn pass<'a>(stage: &'a Stage, user: &'a ScimUser, key: &Key) -> Optio
     })
 }
 
+/// Whether the connection lets its namespace in.
+pub(super) fn is_let_in(pass: &Pass<'_>, stage: &Stage) -> bool {
+    let allowed = &stage.ready.spec.allowed_namespaces;
+    let home = &stage.connection.key.namespace;
+    pass.context.allows(allowed, home, &pass.key.namespace)
+}
+
 /// How it came out, for the guard's share, for managers and for groups: as it is, not as it would be.
 fn note(pass: &Pass<'_>, stage: &Stage, look: &Look) {
     let account = look.found.account.as_ref();
@@ -159,9 +166,7 @@ async fn look_by(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     if pass.user.metadata.deletion_timestamp.is_some() {
         return leaving(pass, stage).await;
     }
-    let allowed = &ready.spec.allowed_namespaces;
-    let home = &connection.key.namespace;
-    if !pass.context.allows(allowed, home, &pass.key.namespace) {
+    if !is_let_in(pass, stage) {
         return Ok(invalid(consider::not_let_in(&connection.key)));
     }
     if pass.user.spec.suspend {
