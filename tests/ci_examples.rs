@@ -106,6 +106,35 @@ impl Runner {
         Ok(())
     }
 
+    /// Git in the repository; what it says.
+    fn git(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+            .args(arguments)
+            .current_dir(self.repository())
+            .output()?;
+        ensure!(output.status.success(), "{arguments:?}: {}", told(&output));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// What is declared is merged, and known to the forge.
+    fn merge(&self) -> Result<()> {
+        let origin = self.scratch.join("origin");
+        self.git(&["init", "-q"])?;
+        self.git(&["init", "-q", "--bare", origin.to_str().unwrap()])?;
+        self.git(&["remote", "add", "origin", origin.to_str().unwrap()])?;
+        self.git(&["add", "."])?;
+        self.git(&["commit", "-qm", "before"])?;
+        self.git(&["push", "-q", "origin", "HEAD:refs/heads/main"])?;
+        Ok(())
+    }
+
+    /// The change, as it is checked out: one commit.
+    fn commit(&self) -> Result<()> {
+        self.git(&["reset", "-q", "--soft", "origin/main"])?;
+        self.git(&["commit", "-qam", "change"]).map(drop)
+    }
+
     fn repository(&self) -> PathBuf {
         self.scratch.join("repository")
     }
@@ -115,31 +144,44 @@ impl Runner {
         Ok(())
     }
 
-    /// A connection, and one person.
+    /// A connection and one who has an account are merged, and of a change one comes and that one goes.
     fn declare(&self) -> Result<()> {
         self.write("connection.yaml", &json!({
             "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
             "metadata": {"name": "cybsafe", "namespace": "identity"},
             "spec": {"endpoint": self.simulator.base_url(), "insecure": true, "tokenSecretRef": {"name": "t", "key": "token"}},
         }))?;
-        self.person("GB")?;
+        self.person("grace", "GB")?;
+        self.person("ada", "GB")?;
+        self.builds(&["connection.yaml", "grace.yaml"])?;
+        self.simulator.insert_user(json!({
+            "userName": "grace@example.com", "externalId": "hr-grace", "active": true,
+            "name": {"givenName": "grace", "familyName": "Lovelace"},
+        }));
+        self.merge()?;
+        self.builds(&["connection.yaml", "ada.yaml"])?;
+        self.commit()
+    }
+
+    fn builds(&self, resources: &[&str]) -> Result<()> {
         self.write(
             "kustomization.yaml",
             &json!({
                 "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-                "namespace": "identity", "resources": ["connection.yaml", "ada.yaml"],
+                "namespace": "identity", "resources": resources,
             }),
         )
     }
 
-    fn person(&self, country: &str) -> Result<()> {
-        self.write("ada.yaml", &json!({
+    fn person(&self, name: &str, country: &str) -> Result<()> {
+        let address = format!("{name}@example.com");
+        self.write(&format!("{name}.yaml"), &json!({
             "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
-            "metadata": {"name": "ada", "namespace": "identity"},
+            "metadata": {"name": name, "namespace": "identity"},
             "spec": {
-                "connectionRef": {"name": "cybsafe"}, "userName": "ada@example.com",
-                "name": {"givenName": "Ada", "familyName": "Lovelace"},
-                "emails": [{"type": "work", "value": "ada@example.com", "primary": true}],
+                "connectionRef": {"name": "cybsafe"}, "userName": address, "externalId": format!("hr-{name}"),
+                "name": {"givenName": name, "familyName": "Lovelace"},
+                "emails": [{"type": "work", "value": address, "primary": true}],
                 "phoneNumbers": [{"type": "mobile", "value": "+447700900123"}],
                 "addresses": [{"type": "work", "country": country}], "preferredLanguage": "en-GB",
             },
@@ -166,6 +208,10 @@ impl Runner {
             .env("ALLOW_LOCAL_ENDPOINTS", "true")
             .env("NUMBER", "7")
             .env("CI_MERGE_REQUEST_IID", "7")
+            .env(
+                "CI_MERGE_REQUEST_DIFF_BASE_SHA",
+                self.git(&["rev-parse", "HEAD^"])?,
+            )
             .env("KUBECONFIG", "/nowhere")
             .output()?;
         Ok(run)
@@ -210,8 +256,16 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
         let said = runner.said();
         ensure!(said.contains("SCIM plan"), "{said}");
         ensure!(said.contains("| create | ScimUser identity/ada"), "{said}");
+        ensure!(
+            said.contains("| archive | ScimUser identity/grace"),
+            "{said}"
+        );
         ensure!(!said.contains("Lovelace"), "no values: {said}");
-        ensure!(runner.simulator.users().is_empty(), "a plan writes nothing");
+        let users = runner.simulator.users();
+        ensure!(
+            users.len() == 1 && users[0]["active"] == true,
+            "a plan writes nothing"
+        );
     }
     Ok(())
 }
@@ -220,7 +274,8 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
 async fn a_change_that_breaks_a_rule_fails_at_its_line() -> Result<()> {
     for pipeline in &pipelines()? {
         let runner = Runner::new().await?;
-        runner.person("Atlantis")?;
+        runner.person("ada", "Atlantis")?;
+        runner.commit()?;
         let mut failed = None;
         for script in scripts(pipeline) {
             let output = runner.shell(&script)?;
@@ -258,6 +313,7 @@ async fn a_change_of_the_endpoint_does_not_get_the_token() -> Result<()> {
         let text = std::fs::read_to_string(runner.repository().join("connection.yaml"))?;
         let text = text.replace(&runner.simulator.base_url(), &thief.base_url());
         std::fs::write(runner.repository().join("connection.yaml"), text)?;
+        runner.commit()?;
         let mut outputs = Vec::new();
         for script in scripts(pipeline) {
             outputs.push(runner.shell(&script)?);

@@ -166,6 +166,17 @@ async fn a_change_comes_to_the_same_with_and_without_the_cluster() -> Result<()>
             "{expected}: {lines:#?}"
         );
     }
+    // Here a label that is dropped goes, as it does by the hand of whoever set it.
+    let mut unlabelled = read(after, &person(11))?;
+    unlabelled["metadata"]["labels"] = json!({});
+    write(after, &unlabelled)?;
+    let (found, _) = change.plan(&scene)?;
+    let expected = "update ScimGroup/all +[identity/new] -[identity/user-000,identity/user-011]";
+    ensure!(
+        steps(&found).iter().any(|line| line == expected),
+        "{:#?}",
+        steps(&found)
+    );
     let writes = writes_since(&scene.proxy, mark);
     ensure!(writes.is_empty(), "it wrote: {writes:?}");
     Ok(())

@@ -48,24 +48,30 @@ impl Declared {
             labels: Default::default(),
             everywhere: true,
         });
-        let connections = self
-            .before
-            .iter()
-            .flat_map(|before| before.connections.keys());
-        let gone = connections
-            .filter(|key| !self.places.contains_key(&("ScimConnection", (*key).clone())))
-            .map(|(namespace, name)| {
-                format!("ScimConnection {namespace}/{name} is not declared any more, and counts as still there")
-            });
-        self.unseen.extend(gone);
+        let connections = self.before.iter().flat_map(|before| &before.connections);
+        let told = connections.filter_map(|(key, before)| {
+            let name = format!("ScimConnection {}/{}", key.0, key.1);
+            if !self.places.contains_key(&("ScimConnection", key.clone())) {
+                return Some(format!(
+                    "{name} is not declared any more, and counts as still there"
+                ));
+            }
+            let now = self.connections.get(key)?;
+            (!is_same(before, now)).then(|| {
+                format!(
+                    "{name} led to another endpoint before: who was in it there is not looked at"
+                )
+            })
+        });
+        let told: Vec<String> = told.collect();
+        self.unseen.extend(told);
     }
 
     /// What was declared before of a connection, if it led to the same backend.
     pub fn before_of(&self, key: &Key, now: &ScimConnection) -> Option<Box<Before>> {
         let before = self.before.as_ref()?;
         let connection = before.connections.get(key)?;
-        let is_same = connection.spec.endpoint == now.spec.endpoint;
-        is_same.then(|| {
+        is_same(connection, now).then(|| {
             Box::new(Before {
                 connection: connection.clone(),
                 users: before.users.values().cloned().collect(),
@@ -74,6 +80,11 @@ impl Declared {
             })
         })
     }
+}
+
+/// Whether both lead to one backend.
+fn is_same(one: &ScimConnection, other: &ScimConnection) -> bool {
+    one.spec.endpoint == other.spec.endpoint
 }
 
 /// Than whatever the change brings.

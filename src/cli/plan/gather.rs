@@ -1,7 +1,8 @@
 //! What there would be in the cluster: what is there, with the manifests laid over it.
 //!
 //! As an apply would: a spec is the file's, a status the cluster's. Labels and annotations are the file's and those of
-//! the cluster that it does not name; which of these an apply would take away only its field manager knows.
+//! the cluster that it does not name; which of these an apply would take away only its field manager knows. What was
+//! declared before was applied by whoever applies the change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -200,11 +201,12 @@ impl Declared {
         let Some(object) = self.typed::<K>(kind, manifest, key, api) else {
             return;
         };
+        let alone = self.before.is_some();
         let before = all(self).get(key);
         if let Some(field) = before.and_then(|before| K::moved(before.spec(), object.spec())) {
             return self.refuse(&manifest.place, &format!("{field} cannot be changed"));
         }
-        let merged = merged(before, object);
+        let merged = merged(before, object, alone);
         all(self).insert(key.clone(), merged);
     }
 
@@ -355,8 +357,8 @@ fn way(connection: &ScimConnection) -> (String, bool, String, String) {
     )
 }
 
-/// The object that an apply would make of what is there and what the file says.
-fn merged<K: Ours>(before: Option<&K>, mut new: K) -> K {
+/// The object that an apply would make of what is there and what the file says; `alone` takes away what it says no more.
+fn merged<K: Ours>(before: Option<&K>, mut new: K, alone: bool) -> K {
     let Some(before) = before else {
         let name = format!("{}/{}", new.namespace().unwrap_or_default(), new.name_any());
         let meta = new.meta_mut();
@@ -373,7 +375,7 @@ fn merged<K: Ours>(before: Option<&K>, mut new: K) -> K {
     let generation = old.generation.map(|g| g + i64::from(!same_spec));
     let over = |below: Option<BTreeMap<String, String>>,
                 above: Option<BTreeMap<String, String>>| {
-        let mut all = below.unwrap_or_default();
+        let mut all = below.filter(|_| !alone).unwrap_or_default();
         all.extend(above.unwrap_or_default());
         Some(all)
     };
