@@ -309,7 +309,15 @@ async fn is_approved(scene: &Scene, steward: &Person, hash: &str) -> Result<()> 
 
 /// Suspended and resumed, with a warning where Git would undo it; looked at again, and waited for.
 async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
-    let suspended = steward.runs(&["suspend", "sconn/scim"]).await?;
+    // Whatever changes what becomes of people is asked about.
+    let unasked = steward.runs(&["suspend", "sconn/scim"]).await?;
+    ensure!(
+        unasked.code == 2
+            && unasked.err.contains("keeps their access")
+            && unasked.err.contains("--yes"),
+        "{unasked:?}"
+    );
+    let suspended = steward.runs(&["suspend", "sconn/scim", "--yes"]).await?;
     ensure!(
         suspended.code == 0 && suspended.err.is_empty(),
         "{suspended:?}"
@@ -322,7 +330,8 @@ async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
     ensure!(seen.code == 1 && seen.out.contains("suspended"), "{seen:?}");
     let again = steward.runs(&["suspend", "scimconnections/scim"]).await?;
     ensure!(again.out.contains("already"), "{again:?}");
-    steward.runs(&["resume", "sconn/scim"]).await?.well()?;
+    let resume = ["resume", "sconn/scim", "--yes"];
+    steward.runs(&resume).await?.well()?;
     let waited = ["reconcile", "scim", "--wait"];
     let waited = steward.runs(&waited).await?.well()?;
     ensure!(waited.out.contains("Ready=True Connected"), "{waited:?}");
@@ -330,7 +339,8 @@ async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
     let labels = json!({"kustomize.toolkit.fluxcd.io/name": "people"});
     scene.rig.label(&user(5), labels).await?;
     let target = format!("su/{}", user(5));
-    let warned = steward.runs(&["suspend", &target]).await?.well()?;
+    let suspend = ["suspend", &target, "--yes"];
+    let warned = steward.runs(&suspend).await?.well()?;
     ensure!(
         warned.err.contains("Flux's Kustomization people"),
         "{warned:?}"
@@ -387,10 +397,12 @@ async fn is_followed(scene: &Scene, steward: &Person) -> Result<()> {
     let mut screen = steward.follows_on_terminal(&["status", "scim", "--watch"])?;
     screen.await_output("\u{1b}[H\u{1b}[2J", DEADLINE).await?;
     screen.await_output("Users invalid (1)", DEADLINE).await?;
-    steward.runs(&["suspend", "sconn/scim"]).await?.well()?;
+    let suspend = ["suspend", "sconn/scim", "--yes"];
+    steward.runs(&suspend).await?.well()?;
     log.await_output("Ready=False Suspended", DEADLINE).await?;
     screen.await_output("suspended", DEADLINE).await?;
-    steward.runs(&["resume", "sconn/scim"]).await?.well()?;
+    let resume = ["resume", "sconn/scim", "--yes"];
+    steward.runs(&resume).await?.well()?;
     scene
         .rig
         .connection_is("Ready", "True", "Connected")
@@ -433,7 +445,7 @@ async fn without_rights(scene: &Scene) -> Result<()> {
     viewer.runs(&["status", "scim"]).await?.well()?;
     for command in [
         vec!["reconcile", "scim"],
-        vec!["suspend", "su/user-006"],
+        vec!["suspend", "su/user-006", "--yes"],
         vec!["abandon", "su/user-006", "--force", "--yes"],
     ] {
         let refused = viewer.runs(&command).await?;

@@ -9,7 +9,8 @@ use kube::api::DynamicObject;
 use serde_json::json;
 
 use super::cluster::Access;
-use super::kinds::Target;
+use super::confirm::{Word, confirmed};
+use super::kinds::{Kind, Target};
 use super::{Ended, Failure, objects, paint};
 
 const SUSPEND: &str = "Examples:
@@ -17,18 +18,18 @@ const SUSPEND: &str = "Examples:
   kubectl scim suspend sconn/cybsafe -n identity
 
   # These two accounts stay as they are, whatever is declared
-  kubectl scim suspend su/ada su/grace -n identity
+  kubectl scim suspend su/ada su/grace -n identity --yes
 
-Exit code: 0 suspended, 2 not.";
+Exit code: 0 suspended, 1 not wanted, 2 not.";
 
 const RESUME: &str = "Examples:
   # The connection works again
   kubectl scim resume sconn/cybsafe -n identity
 
   # So do these two
-  kubectl scim resume su/ada su/grace -n identity
+  kubectl scim resume su/ada su/grace -n identity --yes
 
-Exit code: 0 resumed, 2 not.";
+Exit code: 0 resumed, 1 not wanted, 2 not.";
 
 /// Leave objects alone until they are resumed
 #[derive(Args)]
@@ -51,28 +52,56 @@ struct Which {
     /// KIND/NAME, such as scimuser/ada
     #[arg(required = true, value_name = "KIND/NAME")]
     targets: Vec<Target>,
+    /// Does not ask
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// Suspends.
 ///
 /// # Errors
-/// When an object is not there, or may not be changed.
+/// When an object is not there or may not be changed, or nobody can be asked.
 pub async fn suspend(access: &Access, arguments: Suspend) -> Result<Ended, Failure> {
-    set(access, &arguments.which.targets, true).await
+    set(access, arguments.which, true).await
 }
 
 /// Resumes.
 ///
 /// # Errors
-/// When an object is not there, or may not be changed.
+/// When an object is not there or may not be changed, or nobody can be asked.
 pub async fn resume(access: &Access, arguments: Resume) -> Result<Ended, Failure> {
-    set(access, &arguments.which.targets, false).await
+    set(access, arguments.which, false).await
 }
 
-async fn set(access: &Access, targets: &[Target], suspend: bool) -> Result<Ended, Failure> {
+async fn set(access: &Access, which: Which, suspend: bool) -> Result<Ended, Failure> {
+    let Which { targets, yes } = which;
     let cluster = access.cluster().await?;
-    let done = if suspend { "suspended" } else { "resumed" };
+    let (done, question) = if suspend {
+        ("suspended", "Suspend?")
+    } else {
+        ("resumed", "Resume?")
+    };
+    let mut asked = Vec::new();
     for target in targets {
+        let object = objects::get(&cluster, &target).await?;
+        if is_suspended(&object) == suspend {
+            println!("{target}: was {done} already");
+        } else {
+            asked.push(target);
+        }
+    }
+    if asked.is_empty() {
+        return Ok(Ended::Well);
+    }
+    if !yes {
+        let told = |target: &Target| eprintln!("{target}: {}", meaning(target, suspend));
+        asked.iter().for_each(told);
+    }
+    if !confirmed(question, Word::Yes, yes)? {
+        eprintln!("nothing was done");
+        return Ok(Ended::WithFindings);
+    }
+    for target in &asked {
         let changed = objects::change(&cluster, target, |object| {
             let is_so = is_suspended(object) == suspend;
             Ok((!is_so).then(|| json!({"spec": {"suspend": suspend}})))
@@ -91,6 +120,23 @@ async fn set(access: &Access, targets: &[Target], suspend: bool) -> Result<Ended
         }
     }
     Ok(Ended::Well)
+}
+
+/// What it comes to.
+fn meaning(target: &Target, suspend: bool) -> &'static str {
+    let is_connection = target.kind.is(&Kind::connection());
+    match (is_connection, suspend) {
+        (true, true) => {
+            "its backend gets no request any more; whoever leaves keeps their access until it is resumed"
+        }
+        (true, false) => {
+            "its backend is brought in step with what is declared by now, as far as the guard allows"
+        }
+        (false, true) => {
+            "it stays at the backend as it is, whatever is declared, until it is resumed"
+        }
+        (false, false) => "it is brought in step with what is declared by now",
+    }
 }
 
 fn is_suspended(object: &DynamicObject) -> bool {
