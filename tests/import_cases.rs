@@ -15,7 +15,7 @@ use scim_operator_harness::scratch::Scratch;
 use scim_operator_harness::{ControlPlane, RecordingProxy, TlsFront};
 use scim_sim::{SimConfig, Simulator};
 use serde_json::{Value, json};
-use support::plugin::{err as said, scim};
+use support::plugin::{self, err as said, scim};
 use support::{TOKEN, merge};
 
 const NAMESPACE: &str = "import-cases";
@@ -495,6 +495,45 @@ async fn a_connection_of_the_cluster_is_read_with_its_secret_and_its_authority()
     ensure!(
         proxy.since(0).iter().all(|request| !request.is_write()),
         "something was written"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_at_a_terminal_sees_how_far_it_is_and_a_pipe_gets_none_of_it() -> Result<()> {
+    let simulator = Simulator::start(SimConfig {
+        tokens: vec![TOKEN.into()],
+        ..SimConfig::default()
+    })
+    .await?;
+    for number in 0..250 {
+        let name = format!("person.{number}@example.com");
+        simulator.insert_user(
+            json!({"userName": name, "externalId": format!("hr-{number}"),
+            "active": true, "name": {"givenName": "A", "familyName": "B"}}),
+        );
+    }
+    let scratch = Scratch::create()?;
+    let spec = json!({"endpoint": simulator.base_url(), "insecure": true, "profile": "RFC7643"});
+    let file = connection(&scratch, "connection.yaml", spec)?;
+    let arguments = ["import", "--connection-file", &file, "--one-file", "-"];
+    let variables = [("SCIM_TOKEN", TOKEN)];
+    let (shown, output) = plugin::scim_at_a_terminal(&arguments, &variables)?;
+    ensure!(
+        shown.contains("listing") && shown.contains("/250"),
+        "{shown}"
+    );
+    ensure!(
+        shown.contains("100/250") || shown.contains("200/250"),
+        "it moves: {shown}"
+    );
+    ensure!(output.status.code() == Some(0), "{shown}");
+    let written = plugin::out(&output);
+    let piped = scim(Path::new("/dev/null"), &arguments, &variables)?;
+    ensure!(!said(&piped).contains("/250"), "{}", said(&piped));
+    ensure!(
+        written == plugin::out(&piped) && written.contains("person.249"),
+        "{written}"
     );
     Ok(())
 }

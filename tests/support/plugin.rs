@@ -1,5 +1,6 @@
 //! `kubectl-scim` as it is installed, called without a terminal.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -10,6 +11,10 @@ use super::NAMESPACE;
 
 /// Runs it with a kubeconfig, and with these variables only beside the usual ones; servers of tests are on this machine.
 pub fn scim(kubeconfig: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Output> {
+    Ok(command(kubeconfig, arguments, variables).output()?)
+}
+
+fn command(kubeconfig: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-scim"));
     command
         .args(arguments)
@@ -17,7 +22,7 @@ pub fn scim(kubeconfig: &Path, arguments: &[&str], variables: &[(&str, &str)]) -
         .env("KUBECONFIG", kubeconfig)
         .env("ALLOW_LOCAL_ENDPOINTS", "true")
         .envs(variables.iter().copied());
-    Ok(command.output()?)
+    command
 }
 
 /// What it printed.
@@ -66,4 +71,26 @@ pub fn steps(plan: &Value) -> Vec<String> {
     };
     let steps = plan["steps"].as_array().into_iter().flatten();
     steps.map(line).collect()
+}
+
+/// Runs it where standard error is a terminal; what was shown there, and what was printed.
+pub fn scim_at_a_terminal(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<(String, Output)> {
+    let terminal = nix::pty::openpty(None, None)?;
+    let mut command = command(Path::new("/dev/null"), arguments, variables);
+    command.env("TERM", "xterm").stderr(terminal.slave);
+    let child = command.stdout(std::process::Stdio::piped()).spawn()?;
+    // The last end of the terminal here: reading ends when the process has.
+    drop(command);
+    let mut shown = Vec::new();
+    let reader = std::thread::spawn(move || {
+        // A terminal that nobody holds any more is an error, and the end.
+        let _ = std::fs::File::from(terminal.master).read_to_end(&mut shown);
+        shown
+    });
+    let output = child.wait_with_output()?;
+    let shown = reader.join().map_err(|_| anyhow::anyhow!("no reader"))?;
+    Ok((String::from_utf8_lossy(&shown).into_owned(), output))
 }
