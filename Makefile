@@ -33,12 +33,13 @@ crds: ## Writes crds/ and the chart's copies from the types
 reference: ## Writes docs/reference/ from the types
 	$(CARGO) run --quiet --locked --bin refgen docs/reference
 
-parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers, the judge of health, the definitions of others and the tools of a release into the user's cache
+parts: ## Builds or installs the control plane, Helm, Prometheus, the SCIM servers, krew, the judge of health, the definitions of others and the tools of a release into the user's cache
 	tests/controlplane/build
 	tests/scim-servers/setup
 	tests/prometheus/build
 	tests/gitops/build
 	tests/gitops/definitions
+	tests/krew/build
 	release/tools cargo-deny cargo-cyclonedx
 
 test: lint parts audit build docs ## Everything: lint, audit, unit, layers, CRDs, chart, the book, stories on a real API server

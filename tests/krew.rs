@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use scim_operator_harness::scratch::Scratch;
@@ -78,6 +78,13 @@ fn run(script: &str, arguments: &[&str], variables: &[(&str, &Path)]) -> Output 
         .envs(variables.iter().copied())
         .output()
         .unwrap()
+}
+
+/// The folder that a script has filled.
+fn folder_of(script: &str) -> PathBuf {
+    let output = Command::new("bash").arg(script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
 }
 
 #[test]
@@ -165,6 +172,24 @@ fn the_scripts_pack_the_binary_and_fill_the_manifest() {
         let sum = <sha2::Sha256 as sha2::Digest>::digest(&bytes);
         let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(platform["sha256"], sum, "{name}");
+    }
+
+    // krew itself takes the manifest and each archive, and what it links runs.
+    let krew = folder_of("tests/krew/build").join("krew");
+    for (target, os, arch) in PLATFORMS {
+        let root = scratch.join(format!("krew-{os}-{arch}"));
+        let installed = Command::new(&krew)
+            .arg("install")
+            .arg(format!("--manifest={}", out.join("scim.yaml").display()))
+            .arg(format!("--archive={}", archive(os, arch).display()))
+            .envs([("KREW_OS", os), ("KREW_ARCH", arch)])
+            .env("KREW_ROOT", &root)
+            .output()
+            .unwrap();
+        assert!(installed.status.success(), "{installed:?}");
+        let ran = Command::new(root.join("bin").join(bin())).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), target);
+        assert!(root.join("store/scim/v1.2.3/LICENSE").exists());
     }
 
     // The same binary gives the same archive.
