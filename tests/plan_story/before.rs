@@ -211,8 +211,7 @@ async fn what_is_due_without_the_change_is_told_apart() -> Result<()> {
         "{found}"
     );
     for form in ["human", "markdown"] {
-        let output = change.run(&scene, form)?;
-        let shown = out(&output);
+        let shown = out(&change.run(&scene, form)?);
         ensure!(
             shown.contains("Due without this change as well: Users 1 to repair, 1 invalid"),
             "{shown}"

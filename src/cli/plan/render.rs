@@ -99,14 +99,14 @@ pub(super) fn host(connection: &ScimConnection) -> String {
     facts::host(&connection.spec.endpoint)
 }
 
-/// What is due without the change as well: of which `--all` names each.
+/// What is due without the change as well, by numbers.
 pub(super) fn due(preview: &Preview) -> Option<String> {
     let parts = Whose::ALL.into_iter().filter_map(|whose| {
         let any = !preview.totals(whose, true).is_empty();
         any.then(|| format!("{} {}", of_kind(whose), totals(preview, whose, true)))
     });
     let parts: Vec<String> = parts.collect();
-    (!parts.is_empty()).then(|| format!("{} (--all names them)", parts.join("; ")))
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// `3 to create, 1 to update`, in the order of [`Action::ALL`].
@@ -209,14 +209,17 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         let (sign, style) = sign(step.action);
         let what = format!("{sign} {:<10}", step.action.as_str());
         let whose = format!("{} {}/{}", step.whose.kind(), step.namespace, step.name);
-        let (whose, summary) = (tame(&whose), tame(&summary(step)));
         let place = view.place(step).filter(|_| step.action == Action::Invalid);
-        let place = place.map(|place| in_style(FAINT, format!("  ({})", tame(&place.to_string()))));
-        anstream::println!(
-            "  {} {whose}  {summary}{}",
-            in_style(style, what),
-            place.unwrap_or_default()
-        );
+        let place = place.map(|place| in_style(FAINT, format!("({})", tame(&place.to_string()))));
+        let due = step
+            .is_due
+            .then(|| in_style(FAINT, "(without this change as well)"));
+        let summary = Some(tame(&summary(step))).filter(|summary| !summary.is_empty());
+        let told: Vec<String> = [Some(tame(&whose)), summary, place, due]
+            .into_iter()
+            .flatten()
+            .collect();
+        anstream::println!("  {} {}", in_style(style, what), told.join("  "));
         if view.diff {
             differences(step);
         }
@@ -225,7 +228,8 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         anstream::println!("{}: {}", of_kind(whose), totals(preview, whose, false));
     }
     if let Some(due) = due(preview) {
-        anstream::println!("Due without this change as well: {due}");
+        let all = if view.all { "" } else { " (--all names them)" };
+        anstream::println!("Due without this change as well: {due}{all}");
     }
     if !preview.undeclared.is_empty() {
         let told = undeclared(preview, NAMED);
