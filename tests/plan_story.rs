@@ -444,3 +444,68 @@ async fn by_policy_an_account_is_deleted_and_another_taken_over() -> Result<()> 
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_pruned_is_said_by_labels_and_by_the_annotations_of_the_tools() -> Result<()> {
+    let scene = company(5).await?;
+    let person = company::person;
+    let kubectl = async |words: &[&str]| scene.rig.plane.kubectl(words).await;
+    for number in 0..4 {
+        let label = [
+            "label",
+            "scimuser",
+            &person(number),
+            "-n",
+            NAMESPACE,
+            "of=people",
+        ];
+        kubectl(&label).await?;
+    }
+    for (number, annotation) in [
+        (2, "kustomize.toolkit.fluxcd.io/prune=disabled"),
+        (
+            3,
+            "argocd.argoproj.io/sync-options=Validate=false,Prune=false",
+        ),
+    ] {
+        let annotate = [
+            "annotate",
+            "scimuser",
+            &person(number),
+            "-n",
+            NAMESPACE,
+            annotation,
+        ];
+        kubectl(&annotate).await?;
+    }
+    let scratch = Scratch::create()?;
+    let get = [
+        "get",
+        "scimconnection",
+        "scim",
+        "-n",
+        NAMESPACE,
+        "-o",
+        "json",
+    ];
+    let mut connection: Value = serde_json::from_str(&kubectl(&get).await?)?;
+    connection["metadata"] = json!({"name": "scim", "namespace": NAMESPACE});
+    write(scratch.path(), &connection)?;
+    let path = scratch.path().to_str().unwrap();
+    let (found, _) = plan(&scene, &[path, "--prune"]).await?;
+    ensure!(
+        steps(&found).is_empty(),
+        "nobody is named in the namespace: {found}"
+    );
+    let by_label = [path, "--prune", "--prune-selector", "of=people"];
+    let (found, code) = plan(&scene, &by_label).await?;
+    let expected = [
+        "archive ScimUser/user-000 active",
+        "archive ScimUser/user-001 active",
+    ];
+    ensure!(steps(&found) == expected && code == 0, "{code} {found}");
+    let by_another = [path, "--prune", "--prune-selector", "of=people,and=more"];
+    let (found, _) = plan(&scene, &by_another).await?;
+    ensure!(steps(&found).is_empty(), "{found}");
+    Ok(())
+}

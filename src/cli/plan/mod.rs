@@ -56,7 +56,7 @@ pub struct Arguments {
     /// as a GitOps tool that prunes does. Its annotations against that are heeded.
     #[arg(long, requires = "paths", conflicts_with = "without_cluster")]
     prune: bool,
-    /// Prunes only what has these labels, such as app=identity,team=hr.
+    /// Prunes only what has these labels, such as app=identity,team=hr, and in every namespace.
     #[arg(long, value_name = "KEY=VALUE,...", requires = "prune")]
     prune_selector: Option<String>,
     /// Asks no cluster: the manifests are all there is, and SCIM_TOKEN has the token. What a status would tell (which
@@ -182,10 +182,9 @@ async fn declared(
     if arguments.prune {
         let said = arguments.prune_selector.as_deref().unwrap_or_default();
         let labels = labels(said)?;
-        declared.prune(&Prune {
-            labels,
-            everywhere: false,
-        });
+        // Whatever has the labels is of whoever prunes, wherever it is.
+        let everywhere = !labels.is_empty();
+        declared.prune(&Prune { labels, everywhere });
     }
     Ok(declared)
 }
