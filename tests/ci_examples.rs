@@ -3,6 +3,8 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "ci_examples/forge.rs"]
+mod forge;
 #[allow(dead_code)] // Each test binary uses its own part.
 #[path = "docs/markdown.rs"]
 mod markdown;
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use forge::Forge;
 use scim_operator_harness::scratch::Scratch;
 use scim_sim::{SimConfig, Simulator};
 use serde_json::{Value, json};
@@ -29,27 +32,38 @@ fn pipelines() -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The commands of a pipeline, in their order; one shell each on GitHub, and one for all on GitLab.
-fn scripts(pipeline: &Value) -> Vec<String> {
+/// The commands of one shell, and whether the token is in its environment.
+struct Script {
+    text: String,
+    has_token: bool,
+}
+
+/// The commands of a pipeline, in their order; one shell each on GitHub, and one for all on GitLab, where a variable of
+/// the project is in all of them.
+fn scripts(pipeline: &Value) -> Vec<Script> {
     let lines = |list: &Value| -> Vec<String> {
         let list = list.as_array().into_iter().flatten();
         list.filter_map(Value::as_str).map(str::to_owned).collect()
     };
     match pipeline.pointer("/jobs/scim/steps") {
         Some(steps) => {
+            let of_job = pipeline["jobs"]["scim"]["env"]["SCIM_TOKEN"].is_string();
             let steps = steps.as_array().into_iter().flatten();
-            steps
-                .filter_map(|step| step["run"].as_str())
-                .map(str::to_owned)
-                .collect()
+            let script = |step: &Value| {
+                Some(Script {
+                    text: step["run"].as_str()?.to_owned(),
+                    has_token: of_job || step["env"]["SCIM_TOKEN"].is_string(),
+                })
+            };
+            steps.filter_map(script).collect()
         }
         None => {
             let job = &pipeline["scim"];
-            vec![
-                [lines(&job["before_script"]), lines(&job["script"])]
-                    .concat()
-                    .join("\n"),
-            ]
+            let text = [lines(&job["before_script"]), lines(&job["script"])].concat();
+            vec![Script {
+                text: text.join("\n"),
+                has_token: true,
+            }]
         }
     }
 }
@@ -58,6 +72,7 @@ fn scripts(pipeline: &Value) -> Vec<String> {
 struct Runner {
     scratch: Scratch,
     simulator: Simulator,
+    forge: Forge,
 }
 
 impl Runner {
@@ -68,12 +83,30 @@ impl Runner {
             ..SimConfig::default()
         })
         .await?;
-        let runner = Self { scratch, simulator };
-        for folder in ["tools", "tmp", "repository", "archive"] {
+        for name in ["grace", "zoe"] {
+            simulator.insert_user(json!({
+                "userName": format!("{name}@example.com"), "externalId": format!("hr-{name}"), "active": true,
+                "name": {"givenName": name, "familyName": "Lovelace"},
+                "emails": [{"type": "work", "value": format!("{name}@example.com"), "primary": true}],
+                "phoneNumbers": [{"type": "mobile", "value": "+447700900123"}],
+                "addresses": [{"type": "work", "country": "GB"}], "preferredLanguage": "en-GB",
+            }));
+        }
+        let forge = Forge::new(scratch.path(), &simulator.base_url())?;
+        let runner = Self {
+            scratch,
+            simulator,
+            forge,
+        };
+        for folder in ["tools", "tmp", "archive"] {
             std::fs::create_dir(runner.scratch.join(folder))?;
         }
         let plugin = env!("CARGO_BIN_EXE_kubectl-scim");
-        runner.tool("kustomize", "exec kubectl kustomize \"${@:2}\"")?;
+        // What it builds is of whoever asks for the change.
+        runner.tool(
+            "kustomize",
+            "[ -z \"${SCIM_TOKEN:-}\" ] || { echo 'it sees the token' >&2; exit 9; }\nexec kubectl kustomize \"${@:2}\"",
+        )?;
         // What would go to the forge: the last argument that is a text, or a file of it.
         let log = runner.scratch.join("forge.log");
         for forge in ["gh", "glab"] {
@@ -95,7 +128,6 @@ impl Runner {
             .arg("kubectl-scim")
             .status()?;
         ensure!(packed.success());
-        runner.declare()?;
         Ok(runner)
     }
 
@@ -106,112 +138,51 @@ impl Runner {
         Ok(())
     }
 
-    /// Git in the repository; what it says.
-    fn git(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new("git")
-            .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
-            .args(arguments)
-            .current_dir(self.repository())
-            .output()?;
-        ensure!(output.status.success(), "{arguments:?}: {}", told(&output));
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-    }
-
-    /// What is declared is merged, and known to the forge.
-    fn merge(&self) -> Result<()> {
-        let origin = self.scratch.join("origin");
-        self.git(&["init", "-q"])?;
-        self.git(&["init", "-q", "--bare", origin.to_str().unwrap()])?;
-        self.git(&["remote", "add", "origin", origin.to_str().unwrap()])?;
-        self.git(&["add", "."])?;
-        self.git(&["commit", "-qm", "before"])?;
-        self.git(&["push", "-q", "origin", "HEAD:refs/heads/main"])?;
-        Ok(())
-    }
-
-    /// The change, as it is checked out: one commit.
-    fn commit(&self) -> Result<()> {
-        self.git(&["reset", "-q", "--soft", "origin/main"])?;
-        self.git(&["commit", "-qam", "change"]).map(drop)
-    }
-
     fn repository(&self) -> PathBuf {
         self.scratch.join("repository")
     }
 
-    fn write(&self, name: &str, manifest: &Value) -> Result<()> {
-        std::fs::write(self.repository().join(name), manifest.to_string())?;
-        Ok(())
-    }
-
-    /// A connection and one who has an account are merged, and of a change one comes and that one goes.
-    fn declare(&self) -> Result<()> {
-        self.write("connection.yaml", &json!({
-            "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
-            "metadata": {"name": "cybsafe", "namespace": "identity"},
-            "spec": {"endpoint": self.simulator.base_url(), "insecure": true, "tokenSecretRef": {"name": "t", "key": "token"}},
-        }))?;
-        self.person("grace", "GB")?;
-        self.person("ada", "GB")?;
-        self.builds(&["connection.yaml", "grace.yaml"])?;
-        self.simulator.insert_user(json!({
-            "userName": "grace@example.com", "externalId": "hr-grace", "active": true,
-            "name": {"givenName": "grace", "familyName": "Lovelace"},
-        }));
-        self.merge()?;
-        self.builds(&["connection.yaml", "ada.yaml"])?;
-        self.commit()
-    }
-
-    fn builds(&self, resources: &[&str]) -> Result<()> {
-        self.write(
-            "kustomization.yaml",
-            &json!({
-                "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-                "namespace": "identity", "resources": resources,
-            }),
-        )
-    }
-
-    fn person(&self, name: &str, country: &str) -> Result<()> {
-        let address = format!("{name}@example.com");
-        self.write(&format!("{name}.yaml"), &json!({
-            "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
-            "metadata": {"name": name, "namespace": "identity"},
-            "spec": {
-                "connectionRef": {"name": "cybsafe"}, "userName": address, "externalId": format!("hr-{name}"),
-                "name": {"givenName": name, "familyName": "Lovelace"},
-                "emails": [{"type": "work", "value": address, "primary": true}],
-                "phoneNumbers": [{"type": "mobile", "value": "+447700900123"}],
-                "addresses": [{"type": "work", "country": country}], "preferredLanguage": "en-GB",
-            },
-        }))
+    /// Every command of a pipeline, up to one that fails.
+    fn run(&self, pipeline: &Value) -> Result<Vec<(String, Output)>> {
+        self.forge.check_out(&self.repository())?;
+        let mut outputs = Vec::new();
+        for script in scripts(pipeline) {
+            let output = self.shell(&script)?;
+            let is_well = output.status.success();
+            outputs.push((script.text, output));
+            if !is_well {
+                break;
+            }
+        }
+        ensure!(!outputs.is_empty(), "{pipeline}");
+        Ok(outputs)
     }
 
     /// One shell, as runners start it; what an earlier one put into `GITHUB_PATH` is in its PATH.
-    fn shell(&self, script: &str) -> Result<Output> {
+    fn shell(&self, script: &Script) -> Result<Output> {
         let added = self.scratch.join("github-path");
         let mut path = std::fs::read_to_string(&added)
             .unwrap_or_default()
             .replace('\n', ":");
         path += &format!("{}:", self.scratch.join("tools").display());
         path += &std::env::var("PATH")?;
+        let token = script.has_token.then_some(("SCIM_TOKEN", TOKEN));
         let run = Command::new("bash")
-            .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script])
+            .args(["--noprofile", "--norc", "-eo", "pipefail", "-c"])
+            .arg(&script.text)
             .current_dir(self.repository())
             .env("PATH", path)
             .env("RUNNER_TEMP", self.scratch.join("tmp"))
             .env("GITHUB_PATH", &added)
             .env("KUBECTL_SCIM_ARCHIVE", "the archive")
-            .env("SCIM_TOKEN", TOKEN)
+            .env_remove("SCIM_TOKEN")
+            .envs(token)
             .env("SCIM_ORIGIN", self.simulator.base_url())
             .env("ALLOW_LOCAL_ENDPOINTS", "true")
             .env("NUMBER", "7")
             .env("CI_MERGE_REQUEST_IID", "7")
-            .env(
-                "CI_MERGE_REQUEST_DIFF_BASE_SHA",
-                self.git(&["rev-parse", "HEAD^"])?,
-            )
+            .env("CI_MERGE_REQUEST_DIFF_BASE_SHA", &self.forge.base)
+            .env("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", &self.forge.target)
             .env("KUBECONFIG", "/nowhere")
             .output()?;
         Ok(run)
@@ -247,10 +218,7 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
     );
     for pipeline in &pipelines {
         let runner = Runner::new().await?;
-        let scripts = scripts(pipeline);
-        ensure!(!scripts.is_empty(), "{pipeline}");
-        for script in scripts {
-            let output = runner.shell(&script)?;
+        for (script, output) in runner.run(pipeline)? {
             ensure!(output.status.success(), "{script}: {}", told(&output));
         }
         let said = runner.said();
@@ -260,12 +228,14 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
             said.contains("| archive | ScimUser identity/grace"),
             "{said}"
         );
+        ensure!(
+            !said.contains("zoe"),
+            "what others have merged is not of this change: {said}"
+        );
         ensure!(!said.contains("Lovelace"), "no values: {said}");
         let users = runner.simulator.users();
-        ensure!(
-            users.len() == 1 && users[0]["active"] == true,
-            "a plan writes nothing"
-        );
+        let is_as_before = users.len() == 2 && users.iter().all(|user| user["active"] == true);
+        ensure!(is_as_before, "a plan writes nothing");
     }
     Ok(())
 }
@@ -274,17 +244,9 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
 async fn a_change_that_breaks_a_rule_fails_at_its_line() -> Result<()> {
     for pipeline in &pipelines()? {
         let runner = Runner::new().await?;
-        runner.person("ada", "Atlantis")?;
-        runner.commit()?;
-        let mut failed = None;
-        for script in scripts(pipeline) {
-            let output = runner.shell(&script)?;
-            if !output.status.success() {
-                failed = Some((script, output));
-                break;
-            }
-        }
-        let (script, output) = failed.context("it passed")?;
+        runner.forge.person("ada", "Atlantis")?;
+        let (script, output) = runner.run(pipeline)?.pop().context("nothing ran")?;
+        ensure!(!output.status.success(), "it passed");
         ensure!(script.contains("validate"), "{script}: {}", told(&output));
         ensure!(output.status.code() == Some(1), "{}", told(&output));
         if script.contains("sarif") {
@@ -310,21 +272,12 @@ async fn a_change_of_the_endpoint_does_not_get_the_token() -> Result<()> {
     for pipeline in &pipelines()? {
         let runner = Runner::new().await?;
         let thief = Simulator::start(SimConfig::default()).await?;
-        let text = std::fs::read_to_string(runner.repository().join("connection.yaml"))?;
-        let text = text.replace(&runner.simulator.base_url(), &thief.base_url());
-        std::fs::write(runner.repository().join("connection.yaml"), text)?;
-        runner.commit()?;
-        let mut outputs = Vec::new();
-        for script in scripts(pipeline) {
-            outputs.push(runner.shell(&script)?);
-        }
-        let refused = outputs
-            .iter()
-            .any(|output| told(output).contains("--origin"));
+        runner.forge.leads_to(&thief.base_url())?;
+        let (script, output) = runner.run(pipeline)?.pop().context("nothing ran")?;
         ensure!(
-            refused,
-            "{:?}",
-            outputs.iter().map(told).collect::<Vec<_>>()
+            told(&output).contains("at none of the origins that --origin allows"),
+            "{script}: {}",
+            told(&output)
         );
         ensure!(thief.requests().is_empty(), "it was asked, with the token");
     }

@@ -111,7 +111,17 @@ pub fn read(paths: &[PathBuf]) -> Result<Manifests, Failure> {
             found.take("-", &text);
         } else if path.is_dir() {
             for file in files(path)? {
-                found.take_file(&file)?;
+                // A link may lead to what never ends; what is named by itself may be a pipe.
+                if file.is_file() {
+                    found.take_file(&file)?;
+                } else {
+                    let place = Place {
+                        file: file.display().to_string(),
+                        line: 1,
+                    };
+                    let why = "it is no regular file".into();
+                    found.unreadable.push(Unreadable { place, why });
+                }
             }
         } else {
             found.take_file(path)?;
@@ -304,15 +314,23 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_to_folders_are_not_followed() {
+    fn links_to_folders_and_to_what_never_ends_are_not_followed() {
         let folder = scim_operator_harness::scratch::Scratch::create().unwrap();
         let text = "apiVersion: v1\nkind: A\n";
         std::fs::write(folder.path().join("a.yaml"), text).unwrap();
         for link in ["one", "two"] {
             std::os::unix::fs::symlink(".", folder.path().join(link)).unwrap();
         }
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join("endless.yaml")).unwrap();
         let found = read(&[folder.path().to_owned()]).unwrap();
         assert_eq!(found.objects.len(), 1);
+        let why = "it is no regular file";
+        assert!(
+            found
+                .unreadable
+                .iter()
+                .any(|one| one.why == why && one.place.file.ends_with("endless.yaml"))
+        );
     }
 
     #[test]

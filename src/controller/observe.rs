@@ -152,7 +152,7 @@ fn is_invalid(pass: &Pass<'_>, user: &ScimUser) -> bool {
 }
 
 /// Whether another user has that account.
-fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
+pub fn is_taken(pass: &Pass<'_>, connection: &Connection, id: &str) -> bool {
     let holder = connection.holder_of(id);
     let recorded = pass.context.index(|index| index.recorders_of(id));
     let mut keys = holder.into_iter().chain(recorded);

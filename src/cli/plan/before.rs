@@ -1,13 +1,17 @@
 //! What was declared before, as a second set of manifests, where no cluster is asked.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::gather::{Declared, Key, Prune};
-use crate::api::ScimConnection;
+use super::namespaces;
+use crate::api::{FINALIZER, ScimConnection};
 use crate::cli::manifests::Manifests;
 use crate::cli::validate::objects::ApiServer;
-use crate::controller::preview::Before;
+use crate::controller::preview::{Before, Statuses};
+use crate::domain::names;
 
 impl Declared {
     /// A cluster in which these are, as far as the API server would have taken them.
@@ -18,7 +22,7 @@ impl Declared {
         let groups = before.groups.values_mut();
         users
             .chain(groups.map(|group| &mut group.metadata))
-            .for_each(is_older);
+            .for_each(was_applied);
         let mut after = Self {
             connections: before.connections.clone(),
             users: before.users.clone(),
@@ -41,53 +45,96 @@ impl Declared {
 
     /// Takes away the users and groups that are not declared any more, and says what else is not.
     pub fn prune_undeclared(&mut self) {
-        if self.before.is_none() {
-            return;
+        if self.before.is_some() {
+            self.prune(&Prune {
+                labels: Default::default(),
+                everywhere: true,
+            });
         }
-        self.prune(&Prune {
-            labels: Default::default(),
-            everywhere: true,
-        });
-        let connections = self.before.iter().flat_map(|before| &before.connections);
-        let told = connections.filter_map(|(key, before)| {
-            let name = format!("ScimConnection {}/{}", key.0, key.1);
-            if !self.places.contains_key(&("ScimConnection", key.clone())) {
-                return Some(format!(
-                    "{name} is not declared any more, and counts as still there"
-                ));
-            }
-            let now = self.connections.get(key)?;
-            (!is_same(before, now)).then(|| {
-                format!(
-                    "{name} led to another endpoint before: who was in it there is not looked at"
-                )
-            })
+        let Some(before) = &self.before else {
+            return;
+        };
+        let all = before.connections.keys().chain(self.connections.keys());
+        let all: BTreeSet<&Key> = all.collect();
+        let told = all.into_iter().filter_map(|key| {
+            let is_declared = self.places.contains_key(&("ScimConnection", key.clone()));
+            let was = before.connections.get(key);
+            let is_elsewhere = was
+                .zip(self.connections.get(key))
+                .is_some_and(|(was, now)| !is_same(was, now));
+            let what = match (was, is_declared) {
+                (Some(_), false) => "is not declared any more, and counts as still there",
+                (None, _) => {
+                    "was not declared before: whose account is whose is told by marks alone"
+                }
+                _ if is_elsewhere => {
+                    "led to another endpoint before: whose account is whose is told by marks alone"
+                }
+                _ => return None,
+            };
+            Some(format!("ScimConnection {}/{} {what}", key.0, key.1))
         });
         let told: Vec<String> = told.collect();
         self.unseen.extend(told);
     }
 
-    /// What was declared before of a connection, if it led to the same backend.
-    pub fn before_of(&self, key: &Key, now: &ScimConnection) -> Option<Box<Before>> {
-        let before = self.before.as_ref()?;
-        let connection = before.connections.get(key)?;
-        is_same(connection, now).then(|| {
-            Box::new(Before {
-                connection: connection.clone(),
-                users: before.users.values().cloned().collect(),
-                groups: before.groups.values().cloned().collect(),
-                namespaces: before.namespaces.clone(),
-            })
-        })
+    /// What tells what came of the resources of a connection.
+    pub fn statuses(&self, key: &Key, now: &ScimConnection) -> Statuses {
+        let Some(before) = &self.before else {
+            return match self.is_of_cluster {
+                true => Statuses::OfCluster,
+                false => Statuses::Unknown,
+            };
+        };
+        let connection = before.connections.get(key);
+        let Some(connection) = connection.filter(|connection| is_same(connection, now)) else {
+            return Statuses::Unknown;
+        };
+        let namespaces = namespaces::of(&before.namespaces, false, connection, &before.used(key));
+        Statuses::AsApplied(Box::new(Before {
+            connection: connection.clone(),
+            users: before.users.values().cloned().collect(),
+            groups: before.groups.values().cloned().collect(),
+            namespaces,
+        }))
+    }
+
+    /// Says whose labels are not known where they decide.
+    pub fn tell_unknown_namespaces(&mut self, key: &Key) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let used = self.used(key);
+        let all = self.knows_namespaces;
+        let unknown = namespaces::unknown(&self.namespaces, all, connection, &used);
+        if !unknown.is_empty() {
+            let told = format!(
+                "ScimConnection {}/{} lets namespaces in by labels, and those of {} are not known here: it counts as letting them in",
+                key.0,
+                key.1,
+                unknown.join(", ")
+            );
+            self.unseen.push(told);
+        }
+    }
+
+    /// Whether what it lacks of labels and annotations was taken away: who applies a change takes away what they have
+    /// set. Whoever set what a cluster has is not known.
+    pub fn is_applied_by_who_applied_before(&self) -> bool {
+        self.before.is_some()
     }
 }
 
 /// Whether both lead to one backend.
 fn is_same(one: &ScimConnection, other: &ScimConnection) -> bool {
-    one.spec.endpoint == other.spec.endpoint
+    names::endpoint_hash(&one.spec.endpoint) == names::endpoint_hash(&other.spec.endpoint)
 }
 
-/// Than whatever the change brings.
-fn is_older(meta: &mut ObjectMeta) {
+/// It is older than whatever the change brings, and the operator has begun to work on it.
+fn was_applied(meta: &mut ObjectMeta) {
     meta.creation_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    let finalizers = meta.finalizers.get_or_insert_default();
+    if !finalizers.iter().any(|known| known == FINALIZER) {
+        finalizers.push(FINALIZER.to_owned());
+    }
 }

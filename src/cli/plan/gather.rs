@@ -15,6 +15,7 @@ use kube::core::ApiResource;
 use kube::core::object::{HasSpec, HasStatus};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::api::{ScimConnection, ScimGroup, ScimUser};
 use crate::cli::Failure;
@@ -27,9 +28,12 @@ use crate::cli::validate::finding::Severity;
 use crate::cli::validate::objects::ApiServer;
 use crate::controller::preview::UNBORN;
 
-/// What tells that no GitOps tool takes an object away that is not in Git any more.
-const KEPT: [(&str, &str); 2] = [
+/// What tells that no GitOps tool takes an object away that is not in Git any more, as an annotation; Flux reads labels
+/// as well.
+const KEPT: [(&str, &str); 4] = [
     ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+    ("kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
+    ("kustomize.toolkit.fluxcd.io/ssa", "Ignore"),
     ("argocd.argoproj.io/sync-options", "Prune=false"),
 ];
 
@@ -50,6 +54,10 @@ pub struct Declared {
     pub groups: All<ScimGroup>,
     /// Namespaces, for their labels.
     pub namespaces: Vec<Namespace>,
+    /// Whether it is a cluster's, with what came of it.
+    pub is_of_cluster: bool,
+    /// Whether a namespace that is not among them does not exist.
+    pub knows_namespaces: bool,
     /// Where what the manifests say stands, by kind, namespace and name.
     pub places: BTreeMap<(&'static str, Key), Place>,
     /// Manifests, and objects of the cluster, that are none of ours as the definitions have them.
@@ -81,6 +89,7 @@ impl Declared {
         cluster: &Cluster,
         namespaces: &BTreeSet<String>,
     ) -> Result<(), Failure> {
+        self.is_of_cluster = true;
         let client = &cluster.client;
         let connections = self.list::<ScimConnection>(client, namespaces).await?;
         self.connections.extend(connections);
@@ -90,10 +99,12 @@ impl Declared {
         self.groups.extend(groups);
         let namespaces = Api::<Namespace>::all(client.clone());
         match namespaces.list(&ListParams::default()).await {
-            Ok(found) => self.namespaces = found.items,
-            Err(error) if is_forbidden(&error) => self.unseen.push(
-                "Namespaces may not be listed: an allowedNamespaces by selector lets nobody in here".into(),
-            ),
+            Ok(found) => {
+                self.namespaces = found.items;
+                self.knows_namespaces = true;
+            }
+            // Told where it matters.
+            Err(error) if is_forbidden(&error) => {}
             Err(error) => {
                 return Err(asked(&ApiResource::erase::<Namespace>(&()), None).failed(error));
             }
@@ -174,7 +185,10 @@ impl Declared {
                 (true, _) => self.refuse(&manifest.place, "it is of no kind that there is"),
                 (false, "Namespace") => {
                     let found = serde_json::from_value::<Namespace>(manifest.object.clone());
-                    if let Ok(namespace) = found {
+                    if let Ok(mut namespace) = found {
+                        // The API server gives it to every namespace.
+                        let own = ("kubernetes.io/metadata.name".to_owned(), key.1.clone());
+                        namespace.labels_mut().extend([own]);
                         self.namespaces
                             .retain(|known| known.name_any() != namespace.name_any());
                         self.namespaces.push(namespace);
@@ -201,7 +215,7 @@ impl Declared {
         let Some(object) = self.typed::<K>(kind, manifest, key, api) else {
             return;
         };
-        let alone = self.before.is_some();
+        let alone = self.is_applied_by_who_applied_before();
         let before = all(self).get(key);
         if let Some(field) = before.and_then(|before| K::moved(before.spec(), object.spec())) {
             return self.refuse(&manifest.place, &format!("{field} cannot be changed"));
@@ -240,7 +254,7 @@ impl Declared {
             self.refuse(&manifest.place, &why);
             return None;
         }
-        let Ok(mut object) = serde_json::from_value::<K>(manifest.object.clone()) else {
+        let Ok(mut object) = serde_json::from_value::<K>(as_created(&manifest.object)) else {
             // What serde says of it would repeat what stands there.
             let why = format!("{kind}: this version of the operator cannot read it");
             self.refuse(&manifest.place, &why);
@@ -261,9 +275,8 @@ impl Declared {
             let labels = meta.labels.clone().unwrap_or_default();
             let annotations = meta.annotations.clone().unwrap_or_default();
             let kept = KEPT.iter().any(|(name, value)| {
-                annotations
-                    .get(*name)
-                    .is_some_and(|said| said.split(',').any(|part| part == *value))
+                let said = annotations.get(*name).or_else(|| labels.get(*name));
+                said.is_some_and(|said| said.split(',').any(|part| part == *value))
             });
             (prune.everywhere || namespaces.contains(&key.0))
                 && !places.contains_key(&(kind, key.clone()))
@@ -287,6 +300,33 @@ impl Declared {
             }
         }
         self.pruned = pruned;
+    }
+
+    /// The namespaces of a connection's users and groups.
+    pub fn used(&self, connection: &Key) -> BTreeSet<&str> {
+        let of = |reference, namespace: &str| connection_of(reference, namespace) == *connection;
+        let users = self.users.iter();
+        let users = users.filter(|(key, user)| of(&user.spec.connection_ref, &key.0));
+        let groups = self.groups.iter();
+        let groups = groups.filter(|(key, group)| of(&group.spec.connection_ref, &key.0));
+        let keys = users.map(|(key, _)| key).chain(groups.map(|(key, _)| key));
+        keys.map(|(namespace, _)| &**namespace).collect()
+    }
+
+    /// One token cannot be that of several connections: with another's, everybody would look like a stranger.
+    pub fn has_one_token(&self, connections: &BTreeSet<Key>) -> Result<(), Failure> {
+        let known = connections
+            .iter()
+            .filter_map(|key| Some((key, self.connections.get(key)?)));
+        let ways: BTreeSet<_> = known
+            .map(|(key, connection)| (&key.0, way(connection)))
+            .collect();
+        if ways.len() <= 1 {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "SCIM_TOKEN is the token of one connection, and these manifests speak of several: --connection says which is meant",
+        ))
     }
 
     /// The connections that the manifests speak of, or that what they would take away belongs to.
@@ -357,6 +397,26 @@ fn way(connection: &ScimConnection) -> (String, bool, String, String) {
     )
 }
 
+/// What the API server would make of it when it is created: nobody but the operator writes a status, and nobody makes
+/// what is being deleted.
+fn as_created(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in [
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "uid",
+            "generation",
+        ] {
+            meta.remove(field);
+        }
+    }
+    object
+}
+
 /// The object that an apply would make of what is there and what the file says; `alone` takes away what it says no more.
 fn merged<K: Ours>(before: Option<&K>, mut new: K, alone: bool) -> K {
     let Some(before) = before else {
@@ -377,7 +437,7 @@ fn merged<K: Ours>(before: Option<&K>, mut new: K, alone: bool) -> K {
                 above: Option<BTreeMap<String, String>>| {
         let mut all = below.filter(|_| !alone).unwrap_or_default();
         all.extend(above.unwrap_or_default());
-        Some(all)
+        Some(all).filter(|all| !all.is_empty())
     };
     *new.meta_mut() = ObjectMeta {
         labels: over(old.labels.clone(), said.labels),

@@ -8,12 +8,14 @@ use super::render::{
 use crate::api::ScimConnection;
 use crate::cli::tame::tame;
 use crate::controller::counts::Whose;
-use crate::controller::preview::{Preview, Step};
+use crate::controller::preview::{Action, Preview, Step};
 
 /// So many lines of a pull request's comment: what is longer is not taken by those who show them.
 const ROWS: usize = 200;
 /// So many bytes: GitHub takes 65,536 characters.
 const LONGEST: usize = 60_000;
+/// So many of them for what could not be read or seen.
+const NOTES: usize = 10_000;
 
 /// A comment for a pull request.
 pub fn markdown(plans: &[Planned], view: &View<'_>) {
@@ -24,7 +26,8 @@ pub fn markdown(plans: &[Planned], view: &View<'_>) {
     for unreadable in view.unreadable {
         let _ = writeln!(text, "> **{}**\n", escaped(unreadable));
     }
-    let most = LONGEST / plans.len().max(1);
+    let mut text = cut(text, NOTES);
+    let most = (LONGEST - NOTES) / plans.len().max(1);
     for planned in plans {
         match planned {
             Planned::Missing { key, named_by } => {
@@ -46,7 +49,17 @@ pub fn markdown(plans: &[Planned], view: &View<'_>) {
             }
         }
     }
-    anstream::print!("{text}");
+    anstream::print!("{}", cut(text, LONGEST));
+}
+
+/// What a reviewer has to see first: whoever is taken out, and what does not get through.
+fn weight(action: Action) -> u8 {
+    match action {
+        Action::Hold | Action::Archive | Action::Delete => 0,
+        Action::Invalid | Action::Wait | Action::Release => 1,
+        Action::Create | Action::Adopt | Action::Reactivate => 2,
+        Action::Update | Action::Repair | Action::Suspended | Action::Nothing => 3,
+    }
 }
 
 /// What a forge takes as one comment, cut at the end of a line where it is longer.
@@ -57,7 +70,9 @@ fn cut(mut text: String, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     let end = text[..end].rfind('\n').unwrap_or(end);
     text.truncate(end);
-    text.push_str("\n\n</details>\n\nThe rest is left out: it is too long for a comment.\n");
+    let open = text.matches("<details>").count() > text.matches("</details>").count();
+    text.push_str(if open { "\n\n</details>\n\n" } else { "\n\n" });
+    text.push_str("The rest is left out: it is too long for a comment.\n\n");
     text
 }
 
@@ -96,7 +111,8 @@ fn one_markdown(
     if !preview.undeclared.is_empty() {
         let _ = writeln!(text, "- {}", escaped(&undeclared(preview, NAMED)));
     }
-    let steps: Vec<&Step> = preview.steps.iter().filter(|s| view.shows(s)).collect();
+    let mut steps: Vec<&Step> = preview.steps.iter().filter(|s| view.shows(s)).collect();
+    steps.sort_by_key(|step| weight(step.action));
     if steps.is_empty() {
         return;
     }
@@ -165,8 +181,13 @@ mod tests {
         assert_eq!(cut("short\n".into(), LONGEST), "short\n");
         let long = cut("a line of it, with ä\n".repeat(5_000), LONGEST);
         assert!(long.len() <= LONGEST + 100, "{}", long.len());
-        let (kept, note) = long.split_once("\n\n</details>").unwrap_or_default();
+        let (kept, note) = long.split_once("\n\n").unwrap_or_default();
         assert!(kept.ends_with("with ä") && note.contains("left out"));
+        let long = cut(format!("<details>\n{}", "a line\n".repeat(9_000)), LONGEST);
+        assert!(
+            long.contains("a line\n\n</details>\n\nThe rest"),
+            "it is closed"
+        );
     }
 
     #[test]

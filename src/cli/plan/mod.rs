@@ -3,6 +3,7 @@
 mod before;
 mod gather;
 mod markdown;
+mod namespaces;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,6 +122,12 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
         ));
     }
     let wanted = wanted(&arguments, &declared, &usual)?;
+    if backend::has_token_of_environment() {
+        declared.has_one_token(&wanted)?;
+    }
+    for key in &wanted {
+        declared.tell_unknown_namespaces(key);
+    }
     let mut plans = Vec::new();
     for key in wanted {
         plans.push(planned(&declared, &key, cluster.as_ref(), &arguments).await?);
@@ -279,8 +286,13 @@ async fn planned(
         client: backend.client,
         users: declared.users.values().cloned().collect(),
         groups: declared.groups.values().cloned().collect(),
-        namespaces: declared.namespaces.clone(),
-        before: declared.before_of(key, connection),
+        namespaces: namespaces::of(
+            &declared.namespaces,
+            declared.knows_namespaces,
+            connection,
+            &declared.used(key),
+        ),
+        statuses: declared.statuses(key, connection),
     };
     let preview = preview(given).await.map_err(|trouble| {
         let why: Vec<String> = trouble

@@ -203,7 +203,7 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         anstream::println!("{}", in_style(CAUTION, idle));
     }
     if let Some(verdict) = preview.directory.as_ref().filter(|v| v.status != "True") {
-        anstream::println!("{}", in_style(BAD, &verdict.message));
+        anstream::println!("{}", in_style(BAD, tame(&verdict.message)));
     }
     for step in preview.steps.iter().filter(|step| view.shows(step)) {
         let (sign, style) = sign(step.action);
@@ -236,7 +236,7 @@ fn one(connection: &ScimConnection, preview: &Preview, view: &View<'_>) {
         anstream::println!("{} {}", in_style(CAUTION, "Not declared:"), tame(&told));
     }
     if let Some(held) = &preview.held_because {
-        anstream::println!("{} {}", in_style(BAD, "Guard:"), held.message);
+        anstream::println!("{} {}", in_style(BAD, "Guard:"), tame(&held.message));
     }
 }
 

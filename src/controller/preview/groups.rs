@@ -238,7 +238,10 @@ fn named(stage: &Stage, ids: Vec<String>) -> Vec<String> {
         if let Some(key) = stage.connection.holder_of(id) {
             return Some(key.to_string());
         }
-        // Whoever is gone is known by the mark on the account.
+        if let Some(key) = stage.left.get(id) {
+            return Some(key.to_string());
+        }
+        // Whoever is gone already is known by the mark on the account.
         let account = stage.connection.directory().last_known(id)?;
         let (namespace, name) =
             names::resource_of_mark(&stage.ready.owner_id, account.external_id.as_deref()?)?;
@@ -283,6 +286,9 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let policy = pass.group.spec.deletion_policy;
     Ok(
         match group::farewell_group(policy, pass.before.adopted, found) {
+            GroupFarewell::Forget if stage.is_guessed && has_a_double(pass, stage) => {
+                Look::because(Action::Wait, look::WHOSE)
+            }
             GroupFarewell::Forget => {
                 Look::because(Action::Release, "nothing is left to do at the backend")
             }
@@ -292,4 +298,19 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
             },
         },
     )
+}
+
+/// Whether a group is at the backend that may be the one that goes, and is no other's.
+fn has_a_double(pass: &Pass<'_>, stage: &Stage) -> bool {
+    let (connection, spec) = (&stage.connection, &pass.group.spec);
+    let mirror = connection.group_side().mirror();
+    let marked = spec.external_id.iter();
+    let marked = marked.flat_map(|mark| mirror.by_external_id(mark));
+    let mut found = marked.chain(mirror.by_name(&spec.display_name));
+    let outcomes = connection.group_outcomes();
+    let is_anothers = |id: &str| {
+        let mut others = outcomes.iter().filter(|(key, _)| **key != pass.key);
+        others.any(|(_, outcome)| outcome.id.as_deref() == Some(id))
+    };
+    found.any(|group| !is_anothers(&group.id))
 }

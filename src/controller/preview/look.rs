@@ -7,6 +7,9 @@ use crate::controller::preview::{Action, Changed, Members, Step};
 use crate::controller::trouble::{Trouble, trouble};
 use crate::scim::ScimError;
 
+/// Where there is no status that says whose an account is, or a group.
+pub(super) const WHOSE: &str = "one of this name or externalId is there: whether it is its own, and leaves with it, only the cluster knows";
+
 /// What one look came to, and what of it only its kind has.
 pub(super) struct Look<F> {
     pub action: Action,

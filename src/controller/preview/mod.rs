@@ -7,6 +7,7 @@
 
 mod before;
 mod groups;
+mod known;
 mod look;
 mod round;
 mod stage;
@@ -41,8 +42,18 @@ pub struct Given {
     pub groups: Vec<ScimGroup>,
     /// Namespaces with their labels, for `allowedNamespaces`.
     pub namespaces: Vec<Namespace>,
-    /// What was declared before, where there is no cluster that would tell what came of it.
-    pub before: Option<Box<Before>>,
+    /// Where it is known what came of the resources.
+    pub statuses: Statuses,
+}
+
+/// Where the statuses of resources are.
+pub enum Statuses {
+    /// On them: they are of a cluster.
+    OfCluster,
+    /// Nowhere.
+    Unknown,
+    /// Nowhere, and what was declared before is taken for applied.
+    AsApplied(Box<Before>),
 }
 
 /// What was declared before.
@@ -50,9 +61,9 @@ pub struct Given {
 pub struct Before {
     /// The connection, at the same backend.
     pub connection: ScimConnection,
-    /// All ScimUsers.
+    /// All ScimUsers, with our finalizer.
     pub users: Vec<ScimUser>,
-    /// All ScimGroups.
+    /// All ScimGroups, likewise.
     pub groups: Vec<ScimGroup>,
     /// Namespaces with their labels.
     pub namespaces: Vec<Namespace>,
@@ -219,9 +230,12 @@ impl Preview {
 /// # Errors
 /// When the connection cannot be worked with, as its conditions would say it.
 pub async fn preview(mut given: Given) -> Result<Preview, Trouble> {
-    match given.before.take() {
-        Some(before) => before::compared(given, *before).await,
-        None => played(Stage::set(given).await?).await,
+    match std::mem::replace(&mut given.statuses, Statuses::Unknown) {
+        Statuses::AsApplied(before) => before::compared(given, *before).await,
+        statuses => {
+            given.statuses = statuses;
+            played(Stage::set(given).await?).await
+        }
     }
 }
 

@@ -131,7 +131,10 @@ fn is_done(stage: &mut Stage, step: &Step) {
             let Some(kept) = going else {
                 return;
             };
-            has_left(stage, &key, step.action);
+            if let Some(id) = stage.connection.id_of(&key) {
+                has_left(stage, &id, step.action);
+                stage.left.insert(id, key.clone());
+            }
             stage.context.index(|index| index.remove(&key));
             stage.connection.note(&key, None);
             let gone = Event::Delete((*kept).clone());
@@ -142,15 +145,12 @@ fn is_done(stage: &mut Stage, step: &Step) {
 }
 
 /// The account of somebody who has gone, as it would be.
-fn has_left(stage: &Stage, key: &Key, action: Action) {
-    let Some(id) = stage.connection.id_of(key) else {
-        return;
-    };
+fn has_left(stage: &Stage, id: &str, action: Action) {
     let mut directory = stage.connection.directory();
     match action {
-        Action::Delete => directory.remove(&id),
+        Action::Delete => directory.remove(id),
         Action::Archive => {
-            if let Some(mut account) = directory.last_known(&id) {
+            if let Some(mut account) = directory.last_known(id) {
                 account.active = Some(false);
                 let off = Value::Bool(false);
                 account.attributes.insert("active".into(), off);

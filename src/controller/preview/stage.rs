@@ -1,5 +1,6 @@
 //! The operator's own context, filled by hand, and a connection that has listed its backend.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::controller::kept::{KeptUser, LabelSets};
 use crate::controller::listing::{list_groups, listing};
 use crate::controller::live::{Base, Connection, Phase, Ready};
 use crate::controller::memory::Memory;
-use crate::controller::preview::Given;
+use crate::controller::preview::{Given, Statuses};
 use crate::controller::trouble::Trouble;
 use crate::controller::waking::Begun;
 use crate::controller::watched::Watched;
@@ -43,6 +44,10 @@ pub struct Stage {
     pub object: ScimConnection,
     pub memory: Memory,
     pub users: reflector::store::Writer<KeptUser>,
+    /// Whose an account was that counts as parted with, by its id.
+    pub left: HashMap<String, Key>,
+    /// Statuses are made up, or are not known.
+    pub is_guessed: bool,
     capabilities: Capabilities,
 }
 
@@ -131,7 +136,7 @@ impl Stage {
             users,
             groups,
             namespaces,
-            ..
+            statuses,
         } = given;
         // What would be done is asked, whatever is done at the moment.
         object.spec.mode = Mode::Enforce;
@@ -198,6 +203,8 @@ impl Stage {
             memory,
             users: writer,
             capabilities,
+            left: HashMap::new(),
+            is_guessed: !matches!(statuses, Statuses::OfCluster),
         })
     }
 }

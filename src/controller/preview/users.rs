@@ -13,6 +13,7 @@ use crate::controller::counts::Whose;
 use crate::controller::finalizer;
 use crate::controller::index::Key;
 use crate::controller::live::{Outcome, State};
+use crate::controller::observe::is_taken;
 use crate::controller::preview::round::Round;
 use crate::controller::preview::stage::Stage;
 use crate::controller::preview::{Action, Changed, Step, look};
@@ -295,12 +296,37 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     }
     let policy = farewell::policy(pass, Some(connection)).unwrap_or(DeletionPolicy::Archive);
     Ok(match plan::farewell(policy, account) {
+        Farewell::Forget if stage.is_guessed && has_a_double(pass, stage) => {
+            Look::because(Action::Wait, look::WHOSE)
+        }
         Farewell::Forget => Look::because(Action::Release, "nothing is left to do at the backend"),
         Farewell::Archive(account) => archiving(account),
         Farewell::Delete(account) => Look::at(Action::Delete)
             .of(account)
             .asking(Some(Deprovisioning::Delete)),
     })
+}
+
+/// Whether somebody is at the backend who may be the one that goes, and is nobody else's.
+fn has_a_double(pass: &Pass<'_>, stage: &Stage) -> bool {
+    let (connection, spec) = (&stage.connection, &pass.user.spec);
+    let found: Vec<Observed> = {
+        let directory = connection.directory();
+        let marked = spec
+            .external_id
+            .iter()
+            .flat_map(|mark| directory.by_external_id(mark));
+        let mut found: Vec<_> = marked.chain(directory.by_name(&spec.user_name)).collect();
+        found.extend(
+            spec.adopt
+                .iter()
+                .filter_map(|adopt| directory.last_known(&adopt.id)),
+        );
+        found
+    };
+    found
+        .iter()
+        .any(|account| !is_taken(pass, connection, &account.id))
 }
 
 fn made(desired: &Desired) -> Vec<Changed> {

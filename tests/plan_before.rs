@@ -1,0 +1,357 @@
+//! `kubectl scim plan --before`, where there is no cluster at all: what it can tell of a change by manifests and a
+//! backend, and that it says so where it cannot. That it says the same as with the cluster is `plan_story/before.rs`.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use scim_operator_harness::scratch::Scratch;
+use scim_sim::{Faults, SimConfig, Simulator};
+use serde_json::{Value, json};
+use support::plugin::{self, out, steps, told};
+use support::{NAMESPACE, TOKEN, merge};
+
+const GROUP: &str = "scim-operator.io/v1alpha1";
+
+/// What is declared on either side of a change, and the backend.
+struct Change {
+    scratch: Scratch,
+    simulator: Simulator,
+}
+
+impl Change {
+    async fn new(faults: Faults) -> Result<Self> {
+        let scratch = Scratch::create()?;
+        for side in ["before", "after"] {
+            std::fs::create_dir(scratch.join(side))?;
+        }
+        let simulator = Simulator::start(SimConfig {
+            tokens: vec![TOKEN.into()],
+            faults,
+            ..SimConfig::default()
+        })
+        .await?;
+        let change = Self { scratch, simulator };
+        change.connection("scim", json!({}))?;
+        Ok(change)
+    }
+
+    fn side(&self, side: &str) -> PathBuf {
+        self.scratch.join(side)
+    }
+
+    fn write(&self, sides: &[&str], manifest: &Value) -> Result<()> {
+        let text = |pointer| {
+            manifest
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let file = format!("{}-{}.json", text("/kind"), text("/metadata/name"));
+        for side in sides {
+            std::fs::write(self.side(side).join(&file), manifest.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn connection(&self, name: &str, spec: Value) -> Result<()> {
+        self.connection_on(&["before", "after"], name, spec)
+    }
+
+    fn connection_on(&self, sides: &[&str], name: &str, extra: Value) -> Result<()> {
+        let mut spec = json!({"endpoint": self.simulator.base_url(), "insecure": true, "profile": "RFC7643",
+            "tokenSecretRef": {"name": name}});
+        merge(&mut spec, extra);
+        self.write(
+            sides,
+            &json!({"apiVersion": GROUP, "kind": "ScimConnection",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}),
+        )
+    }
+
+    /// Somebody who is declared on these sides.
+    fn person(&self, sides: &[&str], name: &str, extra: Value) -> Result<()> {
+        let spec = json!({"connectionRef": {"name": "scim"}, "userName": format!("{name}@example.com"),
+            "externalId": format!("hr-{name}"), "name": {"givenName": name, "familyName": "B"}});
+        let mut manifest = json!({"apiVersion": GROUP, "kind": "ScimUser",
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec});
+        merge(&mut manifest, extra);
+        self.write(sides, &manifest)
+    }
+
+    /// Somebody who has an account.
+    fn account(&self, name: &str) -> String {
+        self.simulator.insert_user(
+            json!({"userName": format!("{name}@example.com"), "active": true,
+            "externalId": format!("hr-{name}"), "name": {"givenName": name, "familyName": "B"}}),
+        )
+    }
+
+    fn run(&self, more: &[&str]) -> Result<Output> {
+        let (before, after) = (self.side("before"), self.side("after"));
+        let origin = self.simulator.base_url();
+        let arguments = [
+            "plan",
+            after.to_str().unwrap(),
+            "--without-cluster",
+            "--before",
+            before.to_str().unwrap(),
+            "--origin",
+            &origin,
+        ];
+        let all = [&arguments, more].concat();
+        plugin::scim(Path::new("/nowhere"), &all, &[("SCIM_TOKEN", TOKEN)])
+    }
+
+    /// The plan, its notes, and the exit code.
+    fn plan(&self) -> Result<(Value, String, i32)> {
+        let output = self.run(&["-o", "json"])?;
+        let mut found: Value =
+            serde_json::from_slice(&output.stdout).with_context(|| told(&output))?;
+        let code = output.status.code().unwrap_or(-1);
+        let writes = self
+            .simulator
+            .requests()
+            .iter()
+            .filter(|r| r.method != "GET")
+            .count();
+        ensure!(writes == 0, "it wrote");
+        Ok((
+            found["connections"][0].take(),
+            found["notes"].to_string(),
+            code,
+        ))
+    }
+}
+
+const BOTH: [&str; 2] = ["before", "after"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_begins_to_work_brings_all_that_is_declared() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    change.account("old");
+    change.account("left");
+    change.person(&BOTH, "new", json!({}))?;
+    change.person(&BOTH, "old", json!({}))?;
+    change.person(&["before"], "left", json!({}))?;
+    for (before, known) in [
+        (json!({"mode": "DryRun"}), false),
+        (json!({"suspend": true}), true),
+    ] {
+        change.connection_on(&["before"], "scim", before)?;
+        let (found, _, code) = change.plan()?;
+        let lines = steps(&found);
+        ensure!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("create ScimUser/new ")),
+            "{lines:?}"
+        );
+        ensure!(
+            found["due"] == json!({"users": {}, "groups": {}}),
+            "{found}"
+        );
+        // A dry run has taken over nobody; whose account that of a leaver is, nobody can say then.
+        let (old, left) = match known {
+            false => (Some("wait ScimUser/old"), "wait ScimUser/left"),
+            true => (None, "archive ScimUser/left active"),
+        };
+        let of_old = lines.iter().find(|line| line.contains("/old"));
+        ensure!(of_old.map(String::as_str) == old, "{lines:?}");
+        ensure!(lines.iter().any(|line| line == left), "{lines:?}");
+        ensure!(code == i32::from(!known), "{code} {found}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_known_without_a_cluster_is_said() -> Result<()> {
+    // The labels of a namespace: it counts as let in, and whoever leaves it is told to leave.
+    let change = Change::new(Faults::default()).await?;
+    let by_labels = json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"scim": "yes"}}}});
+    change.connection("scim", by_labels)?;
+    for name in ["ada", "grace"] {
+        change.account(name);
+        let away = json!({"metadata": {"namespace": "hr"}, "spec": {"connectionRef": {"namespace": NAMESPACE}}});
+        change.person(&["before"], name, away)?;
+    }
+    let (found, notes, _) = change.plan()?;
+    ensure!(
+        steps(&found)
+            == [
+                "archive ScimUser/ada active",
+                "archive ScimUser/grace active"
+            ],
+        "{found}"
+    );
+    ensure!(notes.contains("those of hr are not known here"), "{notes}");
+    change.write(
+        &BOTH,
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "hr"}}),
+    )?;
+    let (found, notes, _) = change.plan()?;
+    ensure!(
+        notes == "[]" && !found.to_string().contains("archive"),
+        "{found}"
+    );
+
+    // A connection that enters with its people, and one that moves: by marks alone.
+    let change = Change::new(Faults::default()).await?;
+    change.account("ada");
+    change.person(&["before"], "ada", json!({}))?;
+    std::fs::remove_file(change.side("before").join("ScimConnection-scim.json"))?;
+    let expected = ["wait ScimUser/ada"];
+    let (found, notes, code) = change.plan()?;
+    ensure!(steps(&found) == expected && code == 1, "{code} {found}");
+    ensure!(notes.contains("was not declared before"), "{notes}");
+    change.connection_on(
+        &["before"],
+        "scim",
+        json!({"endpoint": "https://elsewhere.example.com/scim"}),
+    )?;
+    let (found, notes, _) = change.plan()?;
+    ensure!(steps(&found) == expected, "{found}");
+    ensure!(notes.contains("led to another endpoint before"), "{notes}");
+    // With a slash at its end it is the same one.
+    let slash = format!("{}/", change.simulator.base_url().trim_end_matches('/'));
+    change.connection_on(&["before"], "scim", json!({"endpoint": slash}))?;
+    let (found, notes, _) = change.plan()?;
+    ensure!(
+        steps(&found) == ["archive ScimUser/ada active"] && notes == "[]",
+        "{notes} {found}"
+    );
+
+    // One that goes, and what could not be applied.
+    std::fs::remove_file(change.side("after").join("ScimConnection-scim.json"))?;
+    std::fs::write(change.side("before").join("broken.json"), "{")?;
+    let (found, notes, _) = change.plan()?;
+    ensure!(steps(&found) == ["archive ScimUser/ada active"], "{found}");
+    ensure!(
+        notes.contains("is not declared any more")
+            && notes.contains("--before: what cannot be applied"),
+        "{notes}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_edited_is_told_though_nothing_comes_of_it() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    for name in ["ada", "grace", "kept"] {
+        change.account(name);
+    }
+    let suspended = json!({"spec": {"suspend": true}});
+    change.person(&BOTH, "ada", suspended.clone())?;
+    change.person(&BOTH, "grace", suspended)?;
+    let leaves = json!({"spec": {"suspend": true, "active": false}});
+    change.person(&["after"], "ada", leaves)?;
+    let kept =
+        json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}});
+    change.person(&["before"], "kept", kept)?;
+    let (found, _, _) = change.plan()?;
+    ensure!(
+        found["users"] == json!({"suspended": 1, "nothing": 1}),
+        "{found}"
+    );
+    ensure!(found["due"]["users"] == json!({"suspended": 1}), "{found}");
+    let shown = out(&change.run(&[])?);
+    ensure!(
+        shown.contains("identity/ada") && !shown.contains("identity/grace"),
+        "{shown}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_operator_says_is_not_believed_of_a_manifest() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    let id = change.account("ada");
+    let forged = json!({"id": id, "endpointHash": "x", "syncedGeneration": 1});
+    change.person(
+        &["after"],
+        "ada",
+        json!({"status": forged,
+        "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "uid": "x"}}),
+    )?;
+    let hash = "\u{1b}[2Jforged";
+    change.connection_on(&["after"], "scim", json!({}))?;
+    let file = change.side("after").join("ScimConnection-scim.json");
+    let mut connection: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    connection["status"] = json!({"missingAccounts": {"hash": hash, "count": 100, "users": []}});
+    std::fs::write(&file, connection.to_string())?;
+    let (found, _, _) = change.plan()?;
+    ensure!(
+        steps(&found) == ["wait ScimUser/ada"],
+        "it is a stranger: {found}"
+    );
+    let output = change.run(&[])?;
+    ensure!(!told(&output).contains("forged"), "{}", told(&output));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_is_not_given_to_two_connections() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    change.connection("another", json!({}))?;
+    change.person(&BOTH, "ada", json!({}))?;
+    let output = change.run(&[])?;
+    ensure!(output.status.code() == Some(2), "{}", told(&output));
+    ensure!(
+        told(&output).contains("--connection says which"),
+        "{}",
+        told(&output)
+    );
+    ensure!(change.simulator.requests().is_empty(), "it was asked");
+    let one = format!("{NAMESPACE}/scim");
+    let output = change.run(&["--connection", &one])?;
+    ensure!(output.status.code() == Some(0), "{}", told(&output));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_and_members_are_known_also_where_the_backend_shows_no_marks_and_no_members()
+-> Result<()> {
+    let change = Change::new(Faults {
+        external_id_not_echoed: true,
+        omit_members: true,
+        ..Faults::default()
+    })
+    .await?;
+    let ids: Vec<String> = ["ada", "grace", "joan"]
+        .iter()
+        .map(|name| change.account(name))
+        .collect();
+    for name in ["ada", "grace"] {
+        change.person(&BOTH, name, json!({}))?;
+    }
+    change.person(&["before"], "joan", json!({}))?;
+    let members = |names: &[&str]| -> Value {
+        names
+            .iter()
+            .map(|name| json!({"userRef": {"name": name}}))
+            .collect()
+    };
+    let group = |names: &[&str]| {
+        json!({"apiVersion": GROUP, "kind": "ScimGroup", "metadata": {"name": "all", "namespace": NAMESPACE},
+            "spec": {"connectionRef": {"name": "scim"}, "displayName": "All", "externalId": "hr-all",
+                "members": members(names)}})
+    };
+    change
+        .simulator
+        .insert_group(json!({"displayName": "All", "externalId": "hr-all",
+        "members": ids.iter().map(|id| json!({"value": id})).collect::<Vec<_>>()}));
+    change.write(&["before"], &group(&["ada", "grace", "joan"]))?;
+    change.write(&["after"], &group(&["ada"]))?;
+    let (found, _, code) = change.plan()?;
+    let expected = [
+        "archive ScimUser/joan active",
+        // Where nobody knows whether it is there, it is written with whatever else is.
+        "update ScimGroup/all externalId+[] -[identity/grace,identity/joan]",
+    ];
+    ensure!(steps(&found) == expected && code == 0, "{code} {found}");
+    Ok(())
+}
