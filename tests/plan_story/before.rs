@@ -171,7 +171,7 @@ async fn a_change_comes_to_the_same_with_and_without_the_cluster() -> Result<()>
     unlabelled["metadata"]["labels"] = json!({});
     write(after, &unlabelled)?;
     let (found, _) = change.plan(&scene)?;
-    let expected = "update ScimGroup/all +[identity/new] -[identity/user-000,identity/user-011]";
+    let expected = "update ScimGroup/all +[identity/new] -[identity/user-000,identity/user-006,identity/user-011]";
     ensure!(
         steps(&found).iter().any(|line| line == expected),
         "{:#?}",
