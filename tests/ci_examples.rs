@@ -68,11 +68,31 @@ fn scripts(pipeline: &Value) -> Vec<Script> {
     }
 }
 
+/// How many commits are checked out: what the page says on GitHub, and one on GitLab, where a project may say so.
+fn depth(pipeline: &Value) -> u64 {
+    let steps = pipeline
+        .pointer("/jobs/scim/steps")
+        .and_then(Value::as_array);
+    let mut steps = steps.into_iter().flatten();
+    let said = steps.find_map(|step| step["with"]["fetch-depth"].as_u64());
+    said.unwrap_or(1)
+}
+
+/// What is checked out: GitHub has merged it ahead, and GitLab has where a project wants it.
+fn ways(pipeline: &Value) -> &'static [bool] {
+    if pipeline.get("jobs").is_some() {
+        &[true]
+    } else {
+        &[true, false]
+    }
+}
+
 /// A repository, and the tools that a runner has.
 struct Runner {
     scratch: Scratch,
     simulator: Simulator,
     forge: Forge,
+    clients: PathBuf,
 }
 
 impl Runner {
@@ -97,6 +117,7 @@ impl Runner {
             scratch,
             simulator,
             forge,
+            clients: scim_operator_harness::tools::clients().await?,
         };
         for folder in ["tools", "tmp", "archive"] {
             std::fs::create_dir(runner.scratch.join(folder))?;
@@ -142,12 +163,13 @@ impl Runner {
         self.scratch.join("repository")
     }
 
-    /// Every command of a pipeline, up to one that fails.
-    fn run(&self, pipeline: &Value) -> Result<Vec<(String, Output)>> {
-        self.forge.check_out(&self.repository())?;
+    /// Every command of a pipeline, up to one that fails; of the change once merged, or of its branch.
+    fn run(&self, pipeline: &Value, merged: bool) -> Result<Vec<(String, Output)>> {
+        let depth = depth(pipeline);
+        self.forge.check_out(&self.repository(), merged, depth)?;
         let mut outputs = Vec::new();
         for script in scripts(pipeline) {
-            let output = self.shell(&script)?;
+            let output = self.shell(&script, merged)?;
             let is_well = output.status.success();
             outputs.push((script.text, output));
             if !is_well {
@@ -159,13 +181,15 @@ impl Runner {
     }
 
     /// One shell, as runners start it; what an earlier one put into `GITHUB_PATH` is in its PATH.
-    fn shell(&self, script: &Script) -> Result<Output> {
+    fn shell(&self, script: &Script, merged: bool) -> Result<Output> {
         let added = self.scratch.join("github-path");
         let mut path = std::fs::read_to_string(&added)
             .unwrap_or_default()
             .replace('\n', ":");
         path += &format!("{}:", self.scratch.join("tools").display());
+        path += &format!("{}:", self.clients.display());
         path += &std::env::var("PATH")?;
+        let target = if merged { &*self.forge.target } else { "" };
         let token = script.has_token.then_some(("SCIM_TOKEN", TOKEN));
         let run = Command::new("bash")
             .args(["--noprofile", "--norc", "-eo", "pipefail", "-c"])
@@ -182,7 +206,8 @@ impl Runner {
             .env("NUMBER", "7")
             .env("CI_MERGE_REQUEST_IID", "7")
             .env("CI_MERGE_REQUEST_DIFF_BASE_SHA", &self.forge.base)
-            .env("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", &self.forge.target)
+            .env("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", target)
+            .env("TMPDIR", self.scratch.join("tmp"))
             .env("KUBECONFIG", "/nowhere")
             .output()?;
         Ok(run)
@@ -216,9 +241,12 @@ async fn a_change_that_is_right_is_commented_with_its_plan() -> Result<()> {
         "one for each forge: {}",
         pipelines.len()
     );
-    for pipeline in &pipelines {
+    let all = pipelines
+        .iter()
+        .flat_map(|pipeline| ways(pipeline).iter().map(move |way| (pipeline, *way)));
+    for (pipeline, merged) in all {
         let runner = Runner::new().await?;
-        for (script, output) in runner.run(pipeline)? {
+        for (script, output) in runner.run(pipeline, merged)? {
             ensure!(output.status.success(), "{script}: {}", told(&output));
         }
         let said = runner.said();
@@ -245,7 +273,7 @@ async fn a_change_that_breaks_a_rule_fails_at_its_line() -> Result<()> {
     for pipeline in &pipelines()? {
         let runner = Runner::new().await?;
         runner.forge.person("ada", "Atlantis")?;
-        let (script, output) = runner.run(pipeline)?.pop().context("nothing ran")?;
+        let (script, output) = runner.run(pipeline, true)?.pop().context("nothing ran")?;
         ensure!(!output.status.success(), "it passed");
         ensure!(script.contains("validate"), "{script}: {}", told(&output));
         ensure!(output.status.code() == Some(1), "{}", told(&output));
@@ -273,7 +301,7 @@ async fn a_change_of_the_endpoint_does_not_get_the_token() -> Result<()> {
         let runner = Runner::new().await?;
         let thief = Simulator::start(SimConfig::default()).await?;
         runner.forge.leads_to(&thief.base_url())?;
-        let (script, output) = runner.run(pipeline)?.pop().context("nothing ran")?;
+        let (script, output) = runner.run(pipeline, true)?.pop().context("nothing ran")?;
         ensure!(
             told(&output).contains("at none of the origins that --origin allows"),
             "{script}: {}",

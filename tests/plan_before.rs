@@ -169,6 +169,60 @@ async fn a_connection_that_begins_to_work_brings_all_that_is_declared() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_connection_does_not_do_on_either_side_is_due() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    change.connection("scim", json!({"mode": "DryRun"}))?;
+    change.person(&BOTH, "new", json!({}))?;
+    change.person(&["after"], "newer", json!({}))?;
+    let (found, _, _) = change.plan()?;
+    ensure!(found["users"] == json!({"create": 1}), "{found}");
+    ensure!(found["due"]["users"] == json!({"create": 1}), "{found}");
+    ensure!(
+        out(&change.run(&[])?).contains("mode DryRun: none of it is carried out"),
+        "{found}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_archived_already_goes_without_a_word() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    for name in ["ada", "grace"] {
+        let id = change.account(name);
+        change.simulator.set_active(&id, name != "ada");
+    }
+    let archived = json!({"spec": {"active": false}});
+    change.person(&["before"], "ada", archived)?;
+    change.person(&["before"], "grace", json!({}))?;
+    let (found, _, code) = change.plan()?;
+    let expected = ["release ScimUser/ada", "archive ScimUser/grace active"];
+    ensure!(steps(&found) == expected && code == 0, "{code} {found}");
+    // What is told of who leaves is told with what it rests on.
+    let why = |found: &Value| {
+        found["steps"][1]["why"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    ensure!(
+        why(&found).contains("its externalId or name alone"),
+        "{found}"
+    );
+    let id = change
+        .simulator
+        .user_by_name("grace@example.com")
+        .context("nobody")?["id"]
+        .clone();
+    change.person(&["before"], "grace", json!({"spec": {"adopt": {"id": id}}}))?;
+    let (found, _, _) = change.plan()?;
+    ensure!(
+        steps(&found) == expected && why(&found).is_empty(),
+        "{found}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_known_without_a_cluster_is_said() -> Result<()> {
     // The labels of a namespace: it counts as let in, and whoever leaves it is told to leave.
     let change = Change::new(Faults::default()).await?;
@@ -199,6 +253,19 @@ async fn what_cannot_be_known_without_a_cluster_is_said() -> Result<()> {
         "{found}"
     );
 
+    let labelled = json!({"name": "hr", "labels": {"scim": "yes"}});
+    change.write(
+        &["before"],
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": labelled}),
+    )?;
+    std::fs::remove_file(change.side("after").join("Namespace-hr.json"))?;
+    let (found, notes, _) = change.plan()?;
+    ensure!(steps(&found).len() == 2, "{found}");
+    ensure!(
+        notes.contains("Namespace hr is not declared any more"),
+        "{notes}"
+    );
+
     // A connection that enters with its people, and one that moves: by marks alone.
     let change = Change::new(Faults::default()).await?;
     change.account("ada");
@@ -224,6 +291,14 @@ async fn what_cannot_be_known_without_a_cluster_is_said() -> Result<()> {
         steps(&found) == ["archive ScimUser/ada active"] && notes == "[]",
         "{notes} {found}"
     );
+
+    // A change that mends one which nothing could come of.
+    let mapping = json!([{"attribute": "shoeSize", "path": "x"}]);
+    change.connection_on(&["before"], "scim", json!({"attributeMapping": mapping}))?;
+    let (found, notes, _) = change.plan()?;
+    ensure!(steps(&found) == expected, "{found}");
+    ensure!(notes.contains("could not be worked with before"), "{notes}");
+    change.connection_on(&["before"], "scim", json!({}))?;
 
     // One that goes, and what could not be applied.
     std::fs::remove_file(change.side("after").join("ScimConnection-scim.json"))?;
@@ -306,6 +381,24 @@ async fn one_token_is_not_given_to_two_connections() -> Result<()> {
         told(&output)
     );
     ensure!(change.simulator.requests().is_empty(), "it was asked");
+    let twice = plugin::scim(
+        Path::new("/nowhere"),
+        &[
+            "plan",
+            "-",
+            "--without-cluster",
+            "--origin",
+            "https://x.example.com",
+            "--before",
+            "-",
+        ],
+        &[("SCIM_TOKEN", TOKEN)],
+    )?;
+    ensure!(
+        told(&twice).contains("standard input can be read once"),
+        "{}",
+        told(&twice)
+    );
     let one = format!("{NAMESPACE}/scim");
     let output = change.run(&["--connection", &one])?;
     ensure!(output.status.code() == Some(0), "{}", told(&output));

@@ -462,10 +462,10 @@ async fn who_is_pruned_is_said_by_labels_and_by_the_annotations_of_the_tools() -
         kubectl(&label).await?;
     }
     for (number, annotation) in [
-        (2, "kustomize.toolkit.fluxcd.io/prune=disabled"),
+        (2, "kustomize.toolkit.fluxcd.io/prune=Disabled"),
         (
             3,
-            "argocd.argoproj.io/sync-options=Validate=false,Prune=false",
+            "argocd.argoproj.io/sync-options=Validate=false, Prune=false",
         ),
     ] {
         let annotate = [
@@ -507,5 +507,36 @@ async fn who_is_pruned_is_said_by_labels_and_by_the_annotations_of_the_tools() -
     let by_another = [path, "--prune", "--prune-selector", "of=people,and=more"];
     let (found, _) = plan(&scene, &by_another).await?;
     ensure!(steps(&found).is_empty(), "{found}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_a_namespace_that_its_manifest_does_not_name_stay() -> Result<()> {
+    let scene = company(1).await?;
+    let by_labels = json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"scim": "yes"}}}});
+    scene.rig.edit_connection(by_labels).await?;
+    scene
+        .rig
+        .plane
+        .kubectl(&["create", "namespace", "hr"])
+        .await?;
+    let label = ["label", "namespace", "hr", "scim=yes", "keep=no"];
+    scene.rig.plane.kubectl(&label).await?;
+    let scratch = Scratch::create()?;
+    let folder = scratch.path();
+    let mut somebody = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
+        "metadata": {"name": "ada", "namespace": "hr"}, "spec": support::person("ada@example.com")});
+    somebody["spec"]["connectionRef"] = json!({"name": "scim", "namespace": NAMESPACE});
+    write(folder, &somebody)?;
+    write(
+        folder,
+        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "hr", "labels": {"keep": "yes"}}}),
+    )?;
+    let (found, code) = plan(&scene, &[folder.to_str().unwrap()]).await?;
+    let lines = steps(&found);
+    ensure!(
+        lines.len() == 1 && lines[0].starts_with("create ScimUser/ada ") && code == 0,
+        "{code} {found}"
+    );
     Ok(())
 }

@@ -85,7 +85,10 @@ async fn what_was_approved_once_is_approved_again_and_missing_accounts_are_made_
     let mut scene = scene::stage().await?;
     let guard = json!({"deprovisionGuard": {"maxPercent": 0, "minimum": 0}});
     scene.connect(guard).await?;
-    let (rig, admin) = (&scene.rig, Person::of(scene.rig.plane.admin_kubeconfig()));
+    let (rig, admin) = (
+        &scene.rig,
+        Person::of(scene.rig.plane.admin_kubeconfig()).await?,
+    );
     rig.declare_all(&[user(0), user(1)], json!({})).await?;
     for name in [user(0), user(1)] {
         rig.settled(&name).await?;
@@ -221,7 +224,7 @@ async fn is_seen(scene: &Scene, steward: &Person, hash: &str) -> Result<()> {
         part.out.contains("are not shown") && part.out.contains("Users invalid (1)"),
         "{part:?}"
     );
-    let admin = Person::of(scene.rig.plane.admin_kubeconfig());
+    let admin = Person::of(scene.rig.plane.admin_kubeconfig()).await?;
     let whole = admin.runs(&["status", "scim", "-n", NAMESPACE]).await?;
     ensure!(
         !whole.out.contains("are not shown") && whole.out.contains("Users invalid (1)"),
@@ -317,6 +320,13 @@ async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
             && unasked.err.contains("--yes"),
         "{unasked:?}"
     );
+    let declined = steward.answers(&["suspend", "sconn/scim"], "n\n").await?;
+    ensure!(
+        declined.code == 1 && declined.err.contains("nothing was done"),
+        "{declined:?}"
+    );
+    let seen = steward.runs(&["status", "scim"]).await?;
+    ensure!(!seen.out.contains("suspended"), "{seen:?}");
     let suspended = steward.runs(&["suspend", "sconn/scim", "--yes"]).await?;
     ensure!(
         suspended.code == 0 && suspended.err.is_empty(),
@@ -330,8 +340,14 @@ async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
     ensure!(seen.code == 1 && seen.out.contains("suspended"), "{seen:?}");
     let again = steward.runs(&["suspend", "scimconnections/scim"]).await?;
     ensure!(again.out.contains("already"), "{again:?}");
-    let resume = ["resume", "sconn/scim", "--yes"];
-    steward.runs(&resume).await?.well()?;
+    let resumed = steward
+        .answers(&["resume", "sconn/scim"], "y\n")
+        .await?
+        .well()?;
+    ensure!(
+        resumed.err.contains("as far as the guard allows"),
+        "{resumed:?}"
+    );
     let waited = ["reconcile", "scim", "--wait"];
     let waited = steward.runs(&waited).await?.well()?;
     ensure!(waited.out.contains("Ready=True Connected"), "{waited:?}");
@@ -397,6 +413,8 @@ async fn is_followed(scene: &Scene, steward: &Person) -> Result<()> {
     let mut screen = steward.follows_on_terminal(&["status", "scim", "--watch"])?;
     screen.await_output("\u{1b}[H\u{1b}[2J", DEADLINE).await?;
     screen.await_output("Users invalid (1)", DEADLINE).await?;
+    // Bold, or a colour, as a terminal shows it.
+    screen.await_output("\u{1b}[1m", DEADLINE).await?;
     let suspend = ["suspend", "sconn/scim", "--yes"];
     steward.runs(&suspend).await?.well()?;
     log.await_output("Ready=False Suspended", DEADLINE).await?;
@@ -443,6 +461,17 @@ async fn without_rights(scene: &Scene) -> Result<()> {
     let plane = &scene.rig.plane;
     let viewer = Person::with_role(plane, "viewer", Some("scim-viewer")).await?;
     viewer.runs(&["status", "scim"]).await?.well()?;
+    // Whoever may read alone, and has a token, may plan.
+    let token = [
+        ("SCIM_TOKEN", support::TOKEN),
+        ("ALLOW_LOCAL_ENDPOINTS", "true"),
+    ];
+    let planned = viewer.runs_with(&["plan", "-o", "json"], &token).await?;
+    let plan: Value = serde_json::from_str(&planned.out).context(format!("{planned:?}"))?;
+    ensure!(
+        plan["connections"][0]["accounts"].as_u64() > Some(0),
+        "{plan}"
+    );
     for command in [
         vec!["reconcile", "scim"],
         vec!["suspend", "su/user-006", "--yes"],

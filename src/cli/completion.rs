@@ -346,13 +346,24 @@ mod tests {
 
     /// The lines of a text that are commands of ours, each as its words, without what a shell does with them.
     fn examples(text: &str) -> Vec<Vec<String>> {
-        let lines = text
+        let whole = text.replace("\\\n", " ");
+        let lines = whole
             .lines()
             .map(|line| line.trim().trim_start_matches("$ "));
         let ours = lines.filter_map(|line| {
-            let words = line.strip_prefix("kubectl scim ")?;
-            let end = words.find(['|', '>', '#']).unwrap_or(words.len());
-            Some(words[..end].split_whitespace().map(str::to_owned).collect())
+            // Alone, with a variable before it, after a pipe, or read by a shell.
+            let line = line.replace("kubectl-scim ", "kubectl scim ");
+            let (before, words) = line.split_once("kubectl scim ")?;
+            let before = before.trim_end();
+            let begins = ["|", "=...", "<("].iter().any(|end| before.ends_with(end));
+            if !before.is_empty() && !begins {
+                return None;
+            }
+            // What a shell reads as words, up to what it reads as more than that.
+            let words = shlex::split(words.trim_end_matches(')'))?;
+            let end = words.iter().position(|word| [">", "|"].contains(&&**word));
+            let end = end.unwrap_or(words.len());
+            Some(words[..end].to_vec())
         });
         ours.collect()
     }
@@ -362,21 +373,19 @@ mod tests {
         let mut texts = vec![
             include_str!("../../docs/cli/status.md").to_owned(),
             include_str!("../../docs/cli/install.md").to_owned(),
-        ];
-        let ours = [
-            "abandon",
-            "approve",
-            "reconcile",
-            "resume",
-            "status",
-            "suspend",
+            include_str!("../../docs/cli/plan.md").to_owned(),
+            include_str!("../../docs/cli/import.md").to_owned(),
+            include_str!("../../docs/cli/validate.md").to_owned(),
+            include_str!("../../README.md").to_owned(),
         ];
         for command in crate::cli::Arguments::command().get_subcommands() {
-            if ours.contains(&command.get_name()) {
-                let help = command.get_after_help().unwrap().to_string();
-                assert!(examples(&help).len() >= 2, "{}", command.get_name());
-                texts.push(help);
+            if command.is_hide_set() {
+                continue;
             }
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(examples(&help).len() >= 2, "{}", command.get_name());
+            texts.push(help);
         }
         let mut tried = 0;
         for words in texts.iter().flat_map(|text| examples(text)) {

@@ -20,7 +20,7 @@ const SUSPEND: &str = "Examples:
   # These two accounts stay as they are, whatever is declared
   kubectl scim suspend su/ada su/grace -n identity --yes
 
-Exit code: 0 suspended, 1 not wanted, 2 not.";
+Exit code: 0 suspended, 1 the answer was no, 2 it could not be done.";
 
 const RESUME: &str = "Examples:
   # The connection works again
@@ -29,7 +29,7 @@ const RESUME: &str = "Examples:
   # So do these two
   kubectl scim resume su/ada su/grace -n identity --yes
 
-Exit code: 0 resumed, 1 not wanted, 2 not.";
+Exit code: 0 resumed, 1 the answer was no, 2 it could not be done.";
 
 /// Leave objects alone until they are resumed
 #[derive(Args)]

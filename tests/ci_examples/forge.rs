@@ -85,23 +85,22 @@ impl Forge {
         git(&self.clone, &arguments)
     }
 
-    /// Checks out what the change comes to once it is merged, as runners do: with what it is merged into, and no more.
-    pub fn check_out(&self, into: &Path) -> Result<()> {
-        let change = self.commit("change", &[&self.base])?;
-        let merge = self.commit("merge", &[&self.target, &change])?;
-        git(
-            &self.clone,
-            &[
-                "push",
-                "-qf",
-                "origin",
-                &format!("{merge}:refs/heads/merge"),
-            ],
-        )?;
+    /// Checks out what the change comes to once it is merged, or the change as it is, with so many commits before it.
+    pub fn check_out(&self, into: &Path, merged: bool, depth: u64) -> Result<()> {
+        let head = if merged {
+            let change = self.commit("change", &[&self.base])?;
+            self.commit("merge", &[&self.target, &change])?
+        } else {
+            self.builds(&["connection.yaml", "ada.yaml"])?;
+            self.commit("change", &[&self.base])?
+        };
+        let to = format!("{head}:refs/heads/head");
+        git(&self.clone, &["push", "-qf", "origin", &to])?;
         std::fs::create_dir(into)?;
         git(into, &["init", "-q"])?;
         git(into, &["remote", "add", "origin", &self.url()])?;
-        git(into, &["fetch", "-q", "--depth=2", "origin", "merge"])?;
+        let depth = format!("--depth={depth}");
+        git(into, &["fetch", "-q", &depth, "origin", "head"])?;
         git(into, &["checkout", "-q", "FETCH_HEAD"]).map(drop)
     }
 

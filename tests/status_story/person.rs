@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use scim_operator_harness::tools::clients;
 use scim_operator_harness::{ControlPlane, wait};
 use tokio::process::{Child, Command};
 
@@ -22,6 +23,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kubectl-scim");
 /// Somebody, by the kubeconfig that they have.
 pub struct Person {
     kubeconfig: PathBuf,
+    /// Where kubectl is.
+    clients: PathBuf,
 }
 
 /// What a command came to.
@@ -41,10 +44,11 @@ impl Ran {
 }
 
 impl Person {
-    pub fn of(kubeconfig: &Path) -> Self {
-        Self {
+    pub async fn of(kubeconfig: &Path) -> Result<Self> {
+        Ok(Self {
             kubeconfig: kubeconfig.to_owned(),
-        }
+            clients: clients().await?,
+        })
     }
 
     /// An account with a role of the documentation, in our namespace, or with none.
@@ -77,21 +81,24 @@ impl Person {
             plane.kubectl(&bind).await?;
         }
         let kubeconfig = plane.service_account_kubeconfig(NAMESPACE, name).await?;
-        Ok(Self { kubeconfig })
+        Self::of(&kubeconfig).await
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         let folder = Path::new(BINARY).parent().unwrap_or(Path::new("."));
-        let path = std::env::var("PATH").unwrap_or_default();
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("release/krew");
+        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        for folder in [&*self.clients, &scripts, folder] {
+            let mut before = folder.as_os_str().to_owned();
+            before.push(":");
+            before.push(&path);
+            path = before;
+        }
         command
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
-            .env(
-                "PATH",
-                format!("{}:{}:{path}", folder.display(), scripts.display()),
-            )
+            .env("PATH", path)
             .env_remove("NO_COLOR")
             .env("TERM", "xterm")
             .stdin(Stdio::null())
@@ -104,6 +111,13 @@ impl Person {
     /// Runs it without a terminal.
     pub async fn runs(&self, arguments: &[&str]) -> Result<Ran> {
         ended(self.command(BINARY, arguments)).await
+    }
+
+    /// The same, with these variables.
+    pub async fn runs_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Ran> {
+        let mut command = self.command(BINARY, arguments);
+        command.envs(variables.iter().copied());
+        ended(command).await
     }
 
     /// Runs kubectl, which finds the plugin.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::ResourceExt;
 
 use super::gather::{Declared, Key, Prune};
 use super::namespaces;
@@ -12,6 +13,7 @@ use crate::cli::manifests::Manifests;
 use crate::cli::validate::objects::ApiServer;
 use crate::controller::preview::{Before, Statuses};
 use crate::domain::names;
+use crate::domain::profile::Profile;
 
 impl Declared {
     /// A cluster in which these are, as far as the API server would have taken them.
@@ -67,6 +69,9 @@ impl Declared {
                 (None, _) => {
                     "was not declared before: whose account is whose is told by marks alone"
                 }
+                (Some(was), _) if is_faulty(was) => {
+                    "could not be worked with before: whose account is whose is told by marks alone"
+                }
                 _ if is_elsewhere => {
                     "led to another endpoint before: whose account is whose is told by marks alone"
                 }
@@ -74,7 +79,12 @@ impl Declared {
             };
             Some(format!("ScimConnection {}/{} {what}", key.0, key.1))
         });
-        let told: Vec<String> = told.collect();
+        let names: BTreeSet<String> = self.declared_namespaces.clone();
+        let gone = before.namespaces.iter().map(ResourceExt::name_any);
+        let gone = gone.filter(|name| !names.contains(name)).map(|name| {
+            format!("Namespace {name} is not declared any more, and counts as still there: who is deleted with a namespace is held for approval")
+        });
+        let told: Vec<String> = told.chain(gone).collect();
         self.unseen.extend(told);
     }
 
@@ -87,7 +97,8 @@ impl Declared {
             };
         };
         let connection = before.connections.get(key);
-        let Some(connection) = connection.filter(|connection| is_same(connection, now)) else {
+        let is_usable = |before: &&ScimConnection| is_same(before, now) && !is_faulty(before);
+        let Some(connection) = connection.filter(is_usable) else {
             return Statuses::Unknown;
         };
         let namespaces = namespaces::of(&before.namespaces, false, connection, &before.used(key));
@@ -128,6 +139,12 @@ impl Declared {
 /// Whether both lead to one backend.
 fn is_same(one: &ScimConnection, other: &ScimConnection) -> bool {
     names::endpoint_hash(&one.spec.endpoint) == names::endpoint_hash(&other.spec.endpoint)
+}
+
+/// Whether its mapping of attributes fits no profile, so that nothing ever came of it.
+fn is_faulty(connection: &ScimConnection) -> bool {
+    let spec = &connection.spec;
+    Profile::resolve(spec.profile, &spec.attribute_mapping).is_err()
 }
 
 /// It is older than whatever the change brings, and the operator has begun to work on it.

@@ -30,10 +30,9 @@ use crate::controller::preview::UNBORN;
 
 /// What tells that no GitOps tool takes an object away that is not in Git any more, as an annotation; Flux reads labels
 /// as well.
-const KEPT: [(&str, &str); 4] = [
+const KEPT: [(&str, &str); 3] = [
     ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
     ("kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
-    ("kustomize.toolkit.fluxcd.io/ssa", "Ignore"),
     ("argocd.argoproj.io/sync-options", "Prune=false"),
 ];
 
@@ -54,6 +53,8 @@ pub struct Declared {
     pub groups: All<ScimGroup>,
     /// Namespaces, for their labels.
     pub namespaces: Vec<Namespace>,
+    /// Those that are among the manifests.
+    pub declared_namespaces: BTreeSet<String>,
     /// Whether it is a cluster's, with what came of it.
     pub is_of_cluster: bool,
     /// Whether a namespace that is not among them does not exist.
@@ -189,6 +190,17 @@ impl Declared {
                         // The API server gives it to every namespace.
                         let own = ("kubernetes.io/metadata.name".to_owned(), key.1.clone());
                         namespace.labels_mut().extend([own]);
+                        self.declared_namespaces.insert(key.1.clone());
+                        if !self.is_applied_by_who_applied_before() {
+                            let old = self
+                                .namespaces
+                                .iter()
+                                .find(|known| known.name_any() == key.1);
+                            for (label, value) in old.iter().flat_map(|old| old.labels()) {
+                                let labels = namespace.labels_mut();
+                                labels.entry(label.clone()).or_insert_with(|| value.clone());
+                            }
+                        }
                         self.namespaces
                             .retain(|known| known.name_any() != namespace.name_any());
                         self.namespaces.push(namespace);
@@ -275,8 +287,9 @@ impl Declared {
             let labels = meta.labels.clone().unwrap_or_default();
             let annotations = meta.annotations.clone().unwrap_or_default();
             let kept = KEPT.iter().any(|(name, value)| {
-                let said = annotations.get(*name).or_else(|| labels.get(*name));
-                said.is_some_and(|said| said.split(',').any(|part| part == *value))
+                let said = [annotations.get(*name), labels.get(*name)];
+                let mut parts = said.into_iter().flatten().flat_map(|said| said.split(','));
+                parts.any(|part| part.trim().eq_ignore_ascii_case(value))
             });
             (prune.everywhere || namespaces.contains(&key.0))
                 && !places.contains_key(&(kind, key.clone()))

@@ -101,6 +101,13 @@ enum Form {
 /// # Errors
 /// When the manifests, the cluster or a backend cannot be read.
 pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure> {
+    let is_input = |path: &&PathBuf| path.as_os_str() == "-";
+    let all = arguments.paths.iter().chain(&arguments.before);
+    if all.filter(is_input).count() > 1 {
+        return Err(Failure::new(
+            "standard input can be read once: - was said twice",
+        ));
+    }
     let manifests = manifests::read(&arguments.paths)?;
     let before = manifests::read(&arguments.before)?;
     let cluster = match arguments.without_cluster {
@@ -112,14 +119,13 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
     let usual = said.or(own).unwrap_or_else(|| "default".into());
     let mut declared =
         declared(&arguments, [&before, &manifests], cluster.as_ref(), &usual).await?;
-    for folder in before
-        .kustomizations
-        .iter()
-        .chain(&manifests.kustomizations)
-    {
-        declared.unseen.push(format!(
-            "{folder} has a kustomization: what its files come to is told by `kustomize build {folder} | kubectl scim plan -`"
-        ));
+    for (folders, path) in [
+        (&before.kustomizations, "--before -"),
+        (&manifests.kustomizations, "-"),
+    ] {
+        declared.unseen.extend(folders.iter().map(|folder| {
+            format!("{folder} has a kustomization: what its files come to is told by `kustomize build {folder} | kubectl scim plan {path}`")
+        }));
     }
     let wanted = wanted(&arguments, &declared, &usual)?;
     if backend::has_token_of_environment() {

@@ -1,5 +1,5 @@
-//! Who of a connection's users and groups is not in step, and why. Whoever is leaves nothing here, so that a hundred
-//! thousand in step take no memory.
+//! Who of a connection's users and groups is not in step, or is archived, and why. Whoever is in step and active leaves
+//! nothing here, so that a hundred thousand of them take no memory.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,18 @@ pub enum Matter {
     Held,
     /// Neither in step nor any of these: conflicts, failures, waiting.
     Failing,
+    /// In step, and archived as it was asked for.
+    Archived,
 }
 
 impl Matter {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Invalid,
         Self::ArchivedByBackend,
         Self::Held,
         Self::Failing,
+        Self::Archived,
     ];
 
     /// In words.
@@ -40,6 +43,7 @@ impl Matter {
             Self::ArchivedByBackend => "archived by the backend",
             Self::Held => "held by the guard",
             Self::Failing => "failing or waiting",
+            Self::Archived => "archived",
         }
     }
 }
@@ -80,6 +84,8 @@ pub struct Sections {
     pub held: Section,
     /// [`Matter::Failing`].
     pub failing: Section,
+    /// [`Matter::Archived`].
+    pub archived: Section,
 }
 
 impl Sections {
@@ -90,6 +96,7 @@ impl Sections {
             Matter::ArchivedByBackend => &self.archived_by_backend,
             Matter::Held => &self.held,
             Matter::Failing => &self.failing,
+            Matter::Archived => &self.archived,
         }
     }
 
@@ -99,6 +106,7 @@ impl Sections {
             Matter::ArchivedByBackend => &mut self.archived_by_backend,
             Matter::Held => &mut self.held,
             Matter::Failing => &mut self.failing,
+            Matter::Archived => &mut self.archived,
         }
     }
 }
@@ -151,7 +159,7 @@ fn name(seen: &Seen) -> String {
     format!("{namespace}/{}", seen.name_any())
 }
 
-/// What is the matter with somebody, by the conditions; `None` where nothing is, or where it is meant so.
+/// What is the matter with somebody, by the conditions; `None` where nothing is, or where it is left alone on purpose.
 fn judge(seen: &Seen) -> Option<(Matter, Finding)> {
     let conditions = seen.status.as_ref().map(|status| &*status.conditions);
     let of = |kind: ConditionType| {
@@ -174,7 +182,12 @@ fn judge(seen: &Seen) -> Option<(Matter, Finding)> {
         let is_of_this_spec = ready.observed_generation == seen.metadata.generation;
         let pending = "the operator has not looked at the newest spec yet";
         let why = finding(Reason::Pending.as_str(), pending);
-        return (!is_of_this_spec).then_some((Matter::Failing, why));
+        if !is_of_this_spec {
+            return Some((Matter::Failing, why));
+        }
+        let archived = of(ConditionType::Archived).filter(|c| c.status == "True")?;
+        let why = finding(&archived.reason, &archived.message);
+        return Some((Matter::Archived, why));
     }
     // What the summary sums up says more, where it says anything.
     let because = |kind: ConditionType| -> &Condition {
@@ -219,6 +232,17 @@ pub(super) mod tests {
     fn each_is_found_by_the_reason_that_says_most() {
         for (conditions, expected) in [
             (vec![("Ready", "True", "Synced")], None),
+            (
+                vec![("Ready", "True", "Synced"), ("Archived", "False", "Active")],
+                None,
+            ),
+            (
+                vec![
+                    ("Ready", "True", "Synced"),
+                    ("Archived", "True", "Requested"),
+                ],
+                Some((Matter::Archived, "Requested")),
+            ),
             (vec![("Ready", "False", "Suspended")], None),
             (vec![("Ready", "False", "DryRun")], None),
             (
@@ -277,16 +301,16 @@ pub(super) mod tests {
         for name in ["ada", "eve", "grace"] {
             roll.take(&somebody(name, &[("Ready", "False", "Invalid")]));
         }
-        assert_eq!(count(&roll), [3, 0, 0, 0]);
+        assert_eq!(count(&roll), [3, 0, 0, 0, 0]);
         assert_eq!(roll.sections(1).invalid.first.len(), 1);
         roll.take(&somebody(
             "eve",
             &[("Ready", "False", "DeprovisioningHeld")],
         ));
         roll.take(&somebody("ada", &[("Ready", "True", "Synced")]));
-        assert_eq!(count(&roll), [1, 0, 1, 0]);
+        assert_eq!(count(&roll), [1, 0, 1, 0, 0]);
         roll.forget(&somebody("grace", &[]));
-        assert_eq!(count(&roll), [0, 0, 1, 0]);
+        assert_eq!(count(&roll), [0, 0, 1, 0, 0]);
     }
 
     #[test]

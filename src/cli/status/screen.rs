@@ -264,6 +264,7 @@ impl Text {
             let style = match matter {
                 Matter::Invalid | Matter::Held => BAD,
                 Matter::ArchivedByBackend | Matter::Failing => CAUTION,
+                Matter::Archived => STRONG,
             };
             let title = format!("{kind} {} ({})", matter.words(), section.count);
             self.line("");

@@ -246,6 +246,26 @@ fn what_is_declared_twice_is_said_at_the_second() {
 }
 
 #[test]
+fn files_are_judged_together() {
+    let mut manifests = Manifests::default();
+    let connection = connection(json!({}));
+    let files = [
+        ("a.yaml", all(&[connection, user("ada", json!({}))])),
+        ("b.yaml", user("ada", json!({})).to_string()),
+    ];
+    for (file, text) in &files {
+        manifests.take(file, text);
+    }
+    let found = SERVER.with(|server| judge(server, &manifests, &Manifests::default(), &terms()));
+    assert_eq!(said(&found), ["error duplicate/object ada metadata.name"]);
+    assert!(
+        found.findings[0].place.file == "b.yaml",
+        "{:?}",
+        found.findings
+    );
+}
+
+#[test]
 #[rustfmt::skip] // One case a line.
 fn a_reference_that_leads_nowhere_is_said() {
     let manager = |name: &str| json!({"enterprise": {"manager": {"userRef": {"name": name}}}});

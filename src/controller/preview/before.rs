@@ -11,11 +11,15 @@ use kube::core::object::HasSpec;
 
 use crate::api::ScimConnection;
 use crate::api::connection::{AdoptionMatch, Mode};
+use crate::controller::counts::Whose;
 use crate::controller::index::Key;
 use crate::controller::preview::known::Known;
 use crate::controller::preview::stage::Stage;
 use crate::controller::preview::{Action, Before, Given, Preview, Statuses, Step, played};
 use crate::controller::trouble::Trouble;
+
+/// Of whoever bears no mark of ours, and was told to be taken over by nobody.
+const UNPROVEN: &str = "if the operator made the account, or took it over: here it is known by its externalId or name alone";
 
 /// What would be done, and what of that would be done without the change as well.
 ///
@@ -27,22 +31,33 @@ pub async fn compared(mut given: Given, mut before: Before) -> Result<Preview, T
         same(&before.users, &given.users),
         same(&before.groups, &given.groups),
     );
+    let mut unproven = HashSet::new();
     if before.connection.spec.mode == Mode::Enforce {
         let known = Known::of(&stage).await?;
         known.write(&mut before.users, &mut before.groups);
         known.write(&mut given.users, &mut given.groups);
+        let matches = &before.connection.spec.adoption.r#match;
+        if !matches.contains(&AdoptionMatch::ExternalId) {
+            unproven = known.unproven;
+        }
     }
     let seen = stage.seen();
-    let due = if works(&before.connection) {
+    let due = if works(&before.connection) || !works(&given.connection) {
         let stage = Stage::facing(of(&given, &before), Some(&seen)).await?;
         played(stage).await?.steps
     } else {
-        // Nothing of it is done without the change, which lets the connection work.
+        // The change lets the connection work: without it nothing is done.
         Vec::new()
     };
     let mut preview = played(Stage::facing(given, Some(&seen)).await?).await?;
     let due: HashMap<_, &Step> = due.iter().map(|step| (step.name(), step)).collect();
     for step in &mut preview.steps {
+        if [Action::Archive, Action::Delete].contains(&step.action)
+            && step.whose == Whose::User
+            && unproven.contains(&Key::new(&*step.namespace, &*step.name))
+        {
+            step.why = Some(UNPROVEN.into());
+        }
         let key = Key::new(&*step.namespace, &*step.name);
         // Whoever edits a resource is told what becomes of it, be it what would become of it anyway.
         let is_edited = !users.contains(&key) && !groups.contains(&key);

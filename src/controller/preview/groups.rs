@@ -286,7 +286,9 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     let policy = pass.group.spec.deletion_policy;
     Ok(
         match group::farewell_group(policy, pass.before.adopted, found) {
-            GroupFarewell::Forget if stage.is_guessed && has_a_double(pass, stage) => {
+            GroupFarewell::Forget
+                if stage.is_guessed && pass.recorded().is_none() && has_a_double(pass, stage) =>
+            {
                 Look::because(Action::Wait, look::WHOSE)
             }
             GroupFarewell::Forget => {

@@ -1,7 +1,7 @@
 //! What the operator would know of what is declared, had it brought all of that in step: made up from what the backend
 //! shows, where no cluster has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::api::conditions::Reason;
 use crate::api::{ScimGroup, ScimGroupStatus, ScimUser, ScimUserStatus};
@@ -16,11 +16,14 @@ use crate::controller::trouble::{Trouble, trouble};
 use crate::controller::{farewell, group, user};
 use crate::domain::group::{GroupPlan, validate_group};
 use crate::domain::leaver::Leaver;
+use crate::domain::names;
 use crate::domain::plan::Plan;
 use crate::scim::ScimError;
 
 /// What statuses would say, if what is declared were applied and in step.
 pub struct Known {
+    /// Whose account is known by their spec's `externalId`, or by name, and by nothing that only the operator writes.
+    pub unproven: HashSet<Key>,
     users: HashMap<Key, ScimUserStatus>,
     groups: HashMap<Key, ScimGroupStatus>,
 }
@@ -33,6 +36,7 @@ impl Known {
     pub async fn of(stage: &Stage) -> Result<Self, Trouble> {
         let home = &stage.connection.key;
         let mut known = Self {
+            unproven: HashSet::new(),
             users: HashMap::new(),
             groups: HashMap::new(),
         };
@@ -45,9 +49,14 @@ impl Known {
             let Some(pass) = users::pass(stage, &user, &key) else {
                 continue;
             };
-            let status = or_nobody(of_user(&pass, stage).await)?;
-            if let Some(status) = status {
+            let found = or_nobody(of_user(&pass, stage).await)?;
+            if let Some((status, mark)) = found {
                 note(stage, &key, &status);
+                let own = names::external_id(&stage.ready.owner_id, &key.namespace, &key.name);
+                let is_proven = user.spec.adopt.is_some() || mark == Some(own);
+                if !is_proven {
+                    known.unproven.insert(key.clone());
+                }
                 known.users.insert(key, status);
             }
         }
@@ -123,11 +132,11 @@ fn note(stage: &Stage, key: &Key, status: &ScimUserStatus) {
     stage.connection.note(key, Some(outcome));
 }
 
-/// Of whoever has an account. That of a spec that breaks a rule is known by its mark alone.
+/// Of whoever has an account, and the mark on it. That of a spec that breaks a rule is known by its mark alone.
 async fn of_user(
     pass: &user::Pass<'_>,
     stage: &Stage,
-) -> Result<Option<ScimUserStatus>, ScimError> {
+) -> Result<Option<(ScimUserStatus, Option<String>)>, ScimError> {
     let (connection, ready) = (&stage.connection, &stage.ready);
     if !users::is_let_in(pass, stage) {
         return Ok(None);
@@ -152,7 +161,7 @@ async fn of_user(
         },
     };
     let generation = pass.user.metadata.generation;
-    Ok(Some(ScimUserStatus {
+    let status = ScimUserStatus {
         id: Some(account.id),
         endpoint_hash: pass.endpoint_hash.clone(),
         observed_generation: generation,
@@ -160,7 +169,8 @@ async fn of_user(
         profile_hash: Some(ready.profile_hash.clone()),
         managed_attributes,
         ..ScimUserStatus::default()
-    }))
+    };
+    Ok(Some((status, account.external_id)))
 }
 
 /// A group that is there.

@@ -8,7 +8,7 @@ use crate::controller::trouble::{Trouble, trouble};
 use crate::scim::ScimError;
 
 /// Where there is no status that says whose an account is, or a group.
-pub(super) const WHOSE: &str = "one of this name or externalId is there: whether it is its own, and leaves with it, only the cluster knows";
+pub(super) const WHOSE: &str = "the backend has one of this name or externalId; only the cluster knows whether it belongs to this resource, and goes with it";
 
 /// What one look came to, and what of it only its kind has.
 pub(super) struct Look<F> {

@@ -296,7 +296,7 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
     }
     let policy = farewell::policy(pass, Some(connection)).unwrap_or(DeletionPolicy::Archive);
     Ok(match plan::farewell(policy, account) {
-        Farewell::Forget if stage.is_guessed && has_a_double(pass, stage) => {
+        Farewell::Forget if is_a_guess(pass, stage) && has_a_double(pass, stage) => {
             Look::because(Action::Wait, look::WHOSE)
         }
         Farewell::Forget => Look::because(Action::Release, "nothing is left to do at the backend"),
@@ -305,6 +305,11 @@ async fn leaving(pass: &Pass<'_>, stage: &Stage) -> Result<Look, Trouble> {
             .of(account)
             .asking(Some(Deprovisioning::Delete)),
     })
+}
+
+/// Whether nothing says which account it has, that in a cluster might be known.
+fn is_a_guess(pass: &Pass<'_>, stage: &Stage) -> bool {
+    stage.is_guessed && pass.recorded().is_none()
 }
 
 /// Whether somebody is at the backend who may be the one that goes, and is nobody else's.

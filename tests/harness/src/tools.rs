@@ -38,6 +38,14 @@ pub(crate) async fn built_by(script: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim_end()))
 }
 
+/// The directory with the pinned `kubectl` and `helm`, built where they are missing.
+///
+/// # Errors
+/// When they cannot be built.
+pub async fn clients() -> Result<PathBuf> {
+    built_by(BUILD).await
+}
+
 /// The directory of built binaries, and the environment that clients run in.
 #[derive(Debug)]
 pub(crate) struct Tools {
