@@ -537,3 +537,41 @@ async fn whoever_waits_at_a_terminal_sees_how_far_it_is_and_a_pipe_gets_none_of_
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_the_profile_calls_invalid_is_listed_with_the_rule_and_left_out() -> Result<()> {
+    let simulator = a_few().await?;
+    let id = simulator.insert_user(json!({"userName": "odd@example.com", "externalId": "hr-odd", "active": true,
+        "name": {"givenName": "Odd", "familyName": "One"}, "addresses": [{"type": "work", "country": "Atlantis"}]}));
+    let scratch = Scratch::create()?;
+    let spec = json!({"endpoint": simulator.base_url(), "insecure": true});
+    let file = connection(&scratch, "connection.yaml", spec)?;
+    let report = scratch.join("report.json").display().to_string();
+    let arguments = [
+        "import",
+        "--connection-file",
+        &file,
+        "--one-file",
+        "-",
+        "--report",
+        &report,
+    ];
+    let output = scim(Path::new("/dev/null"), &arguments, &[("SCIM_TOKEN", TOKEN)])?;
+    ensure!(output.status.code() == Some(1), "{}", said(&output));
+    let written = plugin::out(&output);
+    ensure!(!written.contains("userName: odd@example.com"), "{written}");
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&report)?)?;
+    let entries = report["entries"].as_array().into_iter().flatten();
+    let odd: Vec<_> = entries
+        .filter(|entry| entry.to_string().contains(&id))
+        .collect();
+    ensure!(
+        odd.len() == 1 && odd[0].to_string().contains("country"),
+        "{report}"
+    );
+    ensure!(
+        !report.to_string().contains("Atlantis") && !said(&output).contains("Atlantis"),
+        "a value: {report}"
+    );
+    Ok(())
+}

@@ -37,6 +37,10 @@ async fn troubled() -> Result<Scene> {
     rig.declare("eve", eve).await?;
     rig.declare("heidi", support::person("heidi@example.com"))
         .await?;
+    let mut judy = support::person("judy@example.com");
+    judy["active"] = json!(false);
+    rig.declare("judy", judy).await?;
+    rig.settled("judy").await?;
     for name in &names {
         rig.settled(name).await?;
     }
@@ -182,6 +186,8 @@ async fn is_seen(scene: &Scene, steward: &Person, hash: &str) -> Result<()> {
         "Users archived by the backend (1)",
         "identity/heidi  ArchivedByBackend",
         "Users held by the guard (3)",
+        "Users archived (1)",
+        "identity/judy  Requested: spec.active is false",
         &format!("kubectl scim approve scim {hash} -n identity"),
     ] {
         ensure!(seen.out.contains(part), "{part} is missing: {seen:?}");
