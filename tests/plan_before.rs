@@ -283,9 +283,10 @@ async fn what_cannot_be_known_without_a_cluster_is_said() -> Result<()> {
     let (found, notes, _) = change.plan()?;
     ensure!(steps(&found) == expected, "{found}");
     ensure!(notes.contains("led to another endpoint before"), "{notes}");
-    // With a slash at its end it is the same one.
-    let slash = format!("{}/", change.simulator.base_url().trim_end_matches('/'));
-    change.connection_on(&["before"], "scim", json!({"endpoint": slash}))?;
+    // With a slash at its end or without it is the same one.
+    let base = change.simulator.base_url();
+    let without = base.strip_suffix('/').context("it ends with one")?;
+    change.connection_on(&["before"], "scim", json!({"endpoint": without}))?;
     let (found, notes, _) = change.plan()?;
     ensure!(
         steps(&found) == ["archive ScimUser/ada active"] && notes == "[]",
@@ -342,10 +343,27 @@ async fn whoever_is_edited_is_told_though_nothing_comes_of_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_there_before_keeps_the_name() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    change.account("zed");
+    change.person(&BOTH, "zed", json!({}))?;
+    // First by its name, and new.
+    let same = json!({"spec": {"userName": "zed@example.com", "externalId": "hr-another"}});
+    change.person(&["after"], "ada", same)?;
+    let (found, _, code) = change.plan()?;
+    ensure!(
+        steps(&found) == ["invalid ScimUser/ada"] && code == 1,
+        "{found}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_the_operator_says_is_not_believed_of_a_manifest() -> Result<()> {
     let change = Change::new(Faults::default()).await?;
     let id = change.account("ada");
-    let forged = json!({"id": id, "endpointHash": "x", "syncedGeneration": 1});
+    let here = scim_operator::domain::names::endpoint_hash(&change.simulator.base_url());
+    let forged = json!({"id": id, "endpointHash": here, "syncedGeneration": 1});
     change.person(
         &["after"],
         "ada",

@@ -133,7 +133,7 @@ async fn what_is_planned_is_what_is_done() -> Result<()> {
         members.is_some_and(|m| m.desired == 20 && m.synced == 20)
     })
     .await?;
-    ensure!(scene.archived() == 2, "{}", scene.archived());
+    scene.archives(2).await?;
     let one = backend.user("user-002@example.com").await?;
     ensure!(one["name"]["familyName"] == "Byron", "{one}");
     let mut members = vec!["new".to_owned()];
