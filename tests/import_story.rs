@@ -226,6 +226,26 @@ async fn story(base: &str, profile: &str) -> Result<()> {
         "import wrote to the backend"
     );
 
+    // What import foretells the operator's planner does as well: all would be taken over, and nothing changed.
+    let (plan, code) = plugin::plan(rig.plane.admin_kubeconfig(), &[&into])?;
+    ensure!(code == 0, "{plan}");
+    ensure!(
+        plan["users"] == json!({"adopt": PEOPLE}),
+        "{}",
+        plan["users"]
+    );
+    ensure!(
+        plan["groups"] == json!({"adopt": GROUPS}),
+        "{}",
+        plan["groups"]
+    );
+    let changing = steps(&plan);
+    let changing = changing.iter().find(|line| {
+        let mut words = line.split(' ');
+        !(words.next() == Some("adopt") && words.nth(1).is_none_or(|more| more == "+[]"))
+    });
+    ensure!(changing.is_none(), "{changing:?}");
+
     // Applied: all are taken over, and nobody wrote anything to the backend.
     rig.plane.kubectl(&["apply", "-k", &into]).await?;
     adopted(&rig).await?;
