@@ -52,9 +52,22 @@ fn names(count: usize) -> Vec<String> {
 
 /// Declares these while the first of their requests is on its way, so that all others wait for it.
 async fn declare_together(scene: &Scene, names: &[String]) -> Result<()> {
+    let (first, others) = names.split_at(1);
+    let mark = scene.proxy.mark();
     slow(scene, true);
-    scene.rig.declare_all(names, json!({})).await?;
+    scene.rig.declare_all(first, json!({})).await?;
+    one_on_its_way(scene, mark).await?;
+    scene.rig.declare_all(others, json!({})).await?;
     all_on_the_way(scene, names.len() + 1).await
+}
+
+/// Waits until a write is on its way, alone, so that everybody else waits for it.
+async fn one_on_its_way(scene: &Scene, mark: usize) -> Result<()> {
+    wait::eventually("the first request", DEADLINE, async || {
+        let since = scene.proxy.since(mark);
+        Ok(since.iter().any(|r| r.is_write()).then_some(()))
+    })
+    .await
 }
 
 /// A request that begins while this is on takes four seconds, and those behind it wait.
@@ -193,6 +206,9 @@ async fn r20_one_bad_user_is_rejected_by_its_own_result_and_the_others_are_provi
             scene.rig.declare("bad", spec("bad")).await?;
         }
         scene.rig.declare(name, spec(name)).await?;
+        if number == 0 {
+            one_on_its_way(&scene, mark).await?;
+        }
     }
     all_on_the_way(&scene, good.len() + 2).await?;
     scene
@@ -304,7 +320,9 @@ async fn whoever_is_to_be_archived_is_looked_at_after_a_create_that_showed_nothi
     let mark = scene.proxy.mark();
     slow(&scene, true);
     let good = names(10);
-    scene.rig.declare_all(&good[..5], json!({})).await?;
+    scene.rig.declare_all(&good[..1], json!({})).await?;
+    one_on_its_way(&scene, mark).await?;
+    scene.rig.declare_all(&good[1..5], json!({})).await?;
     let mut spec = person("gone@example.com");
     spec["active"] = json!(false);
     scene.rig.declare("gone", spec).await?;
