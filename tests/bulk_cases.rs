@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use reqwest::Method;
 use scim_operator_harness::judge::judge;
-use scim_operator_harness::proxy::{Matcher, Recorded};
+use scim_operator_harness::proxy::{Held, Matcher, Recorded};
 use scim_operator_harness::servers::ThirdParty;
 use scim_operator_harness::{RecordingProxy, wait};
 use scim_sim::{BulkLimits, BulkStatus, FailNext, Faults};
@@ -53,28 +53,19 @@ fn names(count: usize) -> Vec<String> {
 /// Declares these while the first of their requests is on its way, so that all others wait for it.
 async fn declare_together(scene: &Scene, names: &[String]) -> Result<()> {
     let (first, others) = names.split_at(1);
-    let mark = scene.proxy.mark();
-    slow(scene, true);
+    let mut one = hold_one(scene);
     scene.rig.declare_all(first, json!({})).await?;
-    one_on_its_way(scene, mark).await?;
+    one.committed().await?;
     scene.rig.declare_all(others, json!({})).await?;
-    all_on_the_way(scene, names.len() + 1).await
+    all_on_the_way(scene, names.len() + 1).await?;
+    one.reply();
+    Ok(())
 }
 
-/// Waits until a write is on its way, alone, so that everybody else waits for it.
-async fn one_on_its_way(scene: &Scene, mark: usize) -> Result<()> {
-    wait::eventually("the first request", DEADLINE, async || {
-        let since = scene.proxy.since(mark);
-        Ok(since.iter().any(|r| r.is_write()).then_some(()))
-    })
-    .await
-}
-
-/// A request that begins while this is on takes four seconds, and those behind it wait.
-fn slow(scene: &Scene, on: bool) {
-    let latency = if on { 4_000 } else { 0 };
-    let faults = scene.simulator.faults();
-    faults.update(|f| f.latency_ms = latency);
+/// The next create is carried out, and its answer does not come before it is let go: whoever comes meanwhile waits.
+fn hold_one(scene: &Scene) -> Held {
+    let creates = Matcher::new(Method::POST, "/Users");
+    scene.proxy.hold_reply_after_commit(creates)
 }
 
 /// Waits until so many users have their finalizers, after which nothing is between them and the line.
@@ -84,9 +75,7 @@ async fn all_on_the_way(scene: &Scene, count: usize) -> Result<()> {
         let begun = users.iter().filter(|u| !u.finalizers().is_empty());
         Ok((begun.count() == count).then_some(()))
     })
-    .await?;
-    slow(scene, false);
-    Ok(())
+    .await
 }
 
 /// How many operations each write since then carried; 0 for a request of one's own.
@@ -200,17 +189,18 @@ async fn r20_one_bad_user_is_rejected_by_its_own_result_and_the_others_are_provi
     scene.rig.settled("first").await?;
     let good = names(30);
     let mark = scene.proxy.mark();
-    slow(&scene, true);
+    let mut one = hold_one(&scene);
     for (number, name) in good.iter().enumerate() {
         if number == 15 {
             scene.rig.declare("bad", spec("bad")).await?;
         }
         scene.rig.declare(name, spec(name)).await?;
         if number == 0 {
-            one_on_its_way(&scene, mark).await?;
+            one.committed().await?;
         }
     }
     all_on_the_way(&scene, good.len() + 2).await?;
+    one.reply();
     scene
         .rig
         .user_is("bad", "Valid", "False", "RejectedByBackend")
@@ -318,16 +308,17 @@ async fn reachable_since(rig: &Rig) -> Result<Value> {
 async fn whoever_is_to_be_archived_is_looked_at_after_a_create_that_showed_nothing() -> Result<()> {
     let scene = scene().await?;
     let mark = scene.proxy.mark();
-    slow(&scene, true);
+    let mut one = hold_one(&scene);
     let good = names(10);
     scene.rig.declare_all(&good[..1], json!({})).await?;
-    one_on_its_way(&scene, mark).await?;
+    one.committed().await?;
     scene.rig.declare_all(&good[1..5], json!({})).await?;
     let mut spec = person("gone@example.com");
     spec["active"] = json!(false);
     scene.rig.declare("gone", spec).await?;
     scene.rig.declare_all(&good[5..], json!({})).await?;
     all_on_the_way(&scene, good.len() + 2).await?;
+    one.reply();
     scene
         .rig
         .user_is("gone", "Archived", "True", "Requested")

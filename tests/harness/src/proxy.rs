@@ -37,7 +37,7 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use fault::{Action, Faults};
+use fault::{Action, Faults, Release};
 pub use fault::{Canned, Held, Matcher};
 use record::Records;
 pub use record::{Recorded, fingerprint};
@@ -165,12 +165,14 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
             canned.into_response()
         }
         Some(Action::Hold { committed, release }) => {
-            forward_detached(shared.clone(), number, head, body).await?;
+            let reply = forward_detached(shared.clone(), number, head, body).await;
             if let Some(record) = lock(&shared.records).get(number) {
                 committed.send(record).ok();
             }
-            release.await.ok();
-            Err(anyhow!("the reply is withheld"))
+            match release.await {
+                Ok(Release::Reply) => reply,
+                Ok(Release::Nothing) | Err(_) => Err(anyhow!("the reply is withheld")),
+            }
         }
     }
 }

@@ -93,16 +93,23 @@ impl Canned {
     }
 }
 
-/// A reply that will not be sent. The connection stays open, silent, until this
-/// is released or dropped; then it closes.
+/// What becomes of a reply that was held.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Release {
+    Reply,
+    Nothing,
+}
+
+/// A reply that is held. The connection stays open, silent, until this is
+/// released or dropped; then it closes. Or until the reply is sent after all.
 #[derive(Debug)]
 pub struct Held {
     committed: oneshot::Receiver<std::sync::Arc<Recorded>>,
-    release: oneshot::Sender<()>,
+    release: oneshot::Sender<Release>,
 }
 
 impl Held {
-    /// Resolves when the backend has answered the request, with its record.
+    /// Resolves when the backend has answered the request, or has let it fall, with its record.
     pub async fn committed(&mut self) -> Result<std::sync::Arc<Recorded>> {
         (&mut self.committed)
             .await
@@ -111,7 +118,12 @@ impl Held {
 
     /// Closes the connection, without the reply.
     pub fn release(self) {
-        self.release.send(()).ok();
+        self.release.send(Release::Nothing).ok();
+    }
+
+    /// Passes on what the backend did, late.
+    pub fn reply(self) {
+        self.release.send(Release::Reply).ok();
     }
 }
 
@@ -164,7 +176,7 @@ pub(super) enum Action {
     ReplyAlways(Canned),
     Hold {
         committed: oneshot::Sender<std::sync::Arc<Recorded>>,
-        release: oneshot::Receiver<()>,
+        release: oneshot::Receiver<Release>,
     },
 }
 
