@@ -354,6 +354,18 @@ async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
         resumed.err.contains("as far as the guard allows"),
         "{resumed:?}"
     );
+    let declined = steward.answers(&["reconcile", "scim"], "n\n").await?;
+    ensure!(
+        declined.code == 1
+            && declined.err.contains("Reconcile now?")
+            && declined.err.contains("nothing was done"),
+        "{declined:?}"
+    );
+    let agreed = steward
+        .answers(&["reconcile", "scim"], "y\n")
+        .await?
+        .well()?;
+    ensure!(agreed.err.contains(": asked"), "{agreed:?}");
     let waited = ["reconcile", "scim", "--wait"];
     let waited = steward.runs(&waited).await?.well()?;
     ensure!(waited.out.contains("Ready=True Connected"), "{waited:?}");

@@ -31,6 +31,14 @@ pub fn confirmed(question: &str, word: Word<'_>, yes: bool) -> Result<bool, Fail
     answered.map_err(|e| Failure::of("reading the answer", e))
 }
 
+/// The same of what takes nothing away: where nobody can be asked it is done.
+///
+/// # Errors
+/// When the answer cannot be read.
+pub fn confirmed_at_a_terminal(question: &str, yes: bool) -> Result<bool, Failure> {
+    confirmed(question, Word::Yes, yes || !std::io::stdin().is_terminal())
+}
+
 fn ask(
     question: &str,
     word: Word<'_>,

@@ -10,6 +10,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 
 use super::cluster::{Access, Cluster};
+use super::confirm::confirmed_at_a_terminal;
 use super::kinds::{Seen, Target};
 use super::refused::Asked;
 use super::tame::tame;
@@ -24,7 +25,7 @@ const EXAMPLES: &str = "Examples:
   # Two people and a group, and wait until it is known what came of it
   kubectl scim reconcile su/ada su/grace sg/engineering -n identity --wait --timeout 2m
 
-Exit code: 0 asked, or with --wait ready; 1 not ready; 2 not asked, or no answer in time.";
+Exit code: 0 asked, or with --wait ready; 1 not ready, or the answer was no; 2 not asked, or no answer in time.";
 
 /// Have the operator look at objects again now
 #[derive(Args)]
@@ -33,6 +34,9 @@ pub struct Arguments {
     /// KIND/NAME, or the NAME of a connection
     #[arg(required = true, value_name = "KIND/NAME", value_parser = Target::or_connection)]
     targets: Vec<Target>,
+    /// Does not ask; nor is asked where standard input is no terminal
+    #[arg(long, short)]
+    yes: bool,
     /// Waits until the operator has answered, and says what came of it
     #[arg(long)]
     wait: bool,
@@ -54,10 +58,20 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure> {
     let Arguments {
         targets,
+        yes,
         wait,
         timeout,
     } = arguments;
     let cluster = access.cluster().await?;
+    let named: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    let question = format!(
+        "{}: whatever differs from what is declared is set right at the backend, as far as the guard allows. Reconcile now?",
+        named.join(", ")
+    );
+    if !confirmed_at_a_terminal(&question, yes)? {
+        eprintln!("nothing was done");
+        return Ok(Ended::WithFindings);
+    }
     let stamp = jiff::Timestamp::now().to_string();
     for target in &targets {
         let annotation = json!({"metadata": {"annotations": {ANNOTATION_RECONCILE_AT: stamp}}});
