@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
+#[path = "import_cases/told.rs"]
+mod told;
 
 use std::path::Path;
 use std::process::Output;
@@ -13,9 +15,10 @@ use http::Method;
 use scim_operator_harness::certs::Authority;
 use scim_operator_harness::scratch::Scratch;
 use scim_operator_harness::{ControlPlane, RecordingProxy, TlsFront};
-use scim_sim::{SimConfig, Simulator};
+use scim_sim::Simulator;
 use serde_json::{Value, json};
-use support::plugin::{self, err as said, scim};
+use support::plugin::{err as said, scim};
+use support::scene::simulator;
 use support::{TOKEN, merge};
 
 const NAMESPACE: &str = "import-cases";
@@ -161,11 +164,7 @@ fn what_cannot_be_found_out_is_told_in_words_and_without_a_value() -> Result<()>
 
 /// Twelve people, two of them archived, and a group of all.
 async fn a_few() -> Result<Simulator> {
-    let simulator = Simulator::start(SimConfig {
-        tokens: vec![TOKEN.into()],
-        ..SimConfig::default()
-    })
-    .await?;
+    let simulator = simulator().await?;
     let ids: Vec<String> = (0..12)
         .map(|number| {
             let name = format!(
@@ -495,83 +494,6 @@ async fn a_connection_of_the_cluster_is_read_with_its_secret_and_its_authority()
     ensure!(
         proxy.since(0).iter().all(|request| !request.is_write()),
         "something was written"
-    );
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_waits_at_a_terminal_sees_how_far_it_is_and_a_pipe_gets_none_of_it() -> Result<()> {
-    let simulator = Simulator::start(SimConfig {
-        tokens: vec![TOKEN.into()],
-        ..SimConfig::default()
-    })
-    .await?;
-    for number in 0..250 {
-        let name = format!("person.{number}@example.com");
-        simulator.insert_user(
-            json!({"userName": name, "externalId": format!("hr-{number}"),
-            "active": true, "name": {"givenName": "A", "familyName": "B"}}),
-        );
-    }
-    let scratch = Scratch::create()?;
-    let spec = json!({"endpoint": simulator.base_url(), "insecure": true, "profile": "RFC7643"});
-    let file = connection(&scratch, "connection.yaml", spec)?;
-    let arguments = ["import", "--connection-file", &file, "--one-file", "-"];
-    let variables = [("SCIM_TOKEN", TOKEN)];
-    let (shown, output) = plugin::scim_at_a_terminal(&arguments, &variables)?;
-    ensure!(
-        shown.contains("listing") && shown.contains("/250"),
-        "{shown}"
-    );
-    ensure!(
-        shown.contains("100/250") || shown.contains("200/250"),
-        "it moves: {shown}"
-    );
-    ensure!(output.status.code() == Some(0), "{shown}");
-    let written = plugin::out(&output);
-    let piped = scim(Path::new("/dev/null"), &arguments, &variables)?;
-    ensure!(!said(&piped).contains("/250"), "{}", said(&piped));
-    ensure!(
-        written == plugin::out(&piped) && written.contains("person.249"),
-        "{written}"
-    );
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_the_profile_calls_invalid_is_listed_with_the_rule_and_left_out() -> Result<()> {
-    let simulator = a_few().await?;
-    let id = simulator.insert_user(json!({"userName": "odd@example.com", "externalId": "hr-odd", "active": true,
-        "name": {"givenName": "Odd", "familyName": "One"}, "addresses": [{"type": "work", "country": "Atlantis"}]}));
-    let scratch = Scratch::create()?;
-    let spec = json!({"endpoint": simulator.base_url(), "insecure": true});
-    let file = connection(&scratch, "connection.yaml", spec)?;
-    let report = scratch.join("report.json").display().to_string();
-    let arguments = [
-        "import",
-        "--connection-file",
-        &file,
-        "--one-file",
-        "-",
-        "--report",
-        &report,
-    ];
-    let output = scim(Path::new("/dev/null"), &arguments, &[("SCIM_TOKEN", TOKEN)])?;
-    ensure!(output.status.code() == Some(1), "{}", said(&output));
-    let written = plugin::out(&output);
-    ensure!(!written.contains("userName: odd@example.com"), "{written}");
-    let report: Value = serde_json::from_str(&std::fs::read_to_string(&report)?)?;
-    let entries = report["entries"].as_array().into_iter().flatten();
-    let odd: Vec<_> = entries
-        .filter(|entry| entry.to_string().contains(&id))
-        .collect();
-    ensure!(
-        odd.len() == 1 && odd[0].to_string().contains("country"),
-        "{report}"
-    );
-    ensure!(
-        !report.to_string().contains("Atlantis") && !said(&output).contains("Atlantis"),
-        "a value: {report}"
     );
     Ok(())
 }

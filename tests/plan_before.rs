@@ -10,9 +10,10 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use scim_operator_harness::scratch::Scratch;
-use scim_sim::{Faults, SimConfig, Simulator};
+use scim_sim::{Faults, Simulator};
 use serde_json::{Value, json};
 use support::plugin::{self, out, steps, told};
+use support::scene::simulator;
 use support::{NAMESPACE, TOKEN, merge};
 
 const GROUP: &str = "scim-operator.io/v1alpha1";
@@ -29,12 +30,8 @@ impl Change {
         for side in ["before", "after"] {
             std::fs::create_dir(scratch.join(side))?;
         }
-        let simulator = Simulator::start(SimConfig {
-            tokens: vec![TOKEN.into()],
-            faults,
-            ..SimConfig::default()
-        })
-        .await?;
+        let simulator = simulator().await?;
+        simulator.faults().update(|now| *now = faults);
         let change = Self { scratch, simulator };
         change.connection("scim", json!({}))?;
         Ok(change)
@@ -326,7 +323,7 @@ async fn whoever_is_edited_is_told_though_nothing_comes_of_it() -> Result<()> {
     let leaves = json!({"spec": {"suspend": true, "active": false}});
     change.person(&["after"], "ada", leaves)?;
     let kept =
-        json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}});
+        json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/reconcile": "Disabled"}}});
     change.person(&["before"], "kept", kept)?;
     let (found, _, _) = change.plan()?;
     ensure!(
@@ -338,6 +335,58 @@ async fn whoever_is_edited_is_told_though_nothing_comes_of_it() -> Result<()> {
     ensure!(
         shown.contains("identity/ada") && !shown.contains("identity/grace"),
         "{shown}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_anyway_is_due_and_a_namesake_of_another_kind_is_not_edited_by_it() -> Result<()>
+{
+    let change = Change::new(Faults::default()).await?;
+    for name in ["ada", "grace"] {
+        change.account(name);
+    }
+    let archived = json!({"spec": {"active": false}});
+    change.person(&BOTH, "ada", archived.clone())?;
+    change.person(&BOTH, "grace", archived)?;
+    change.person(
+        &["after"],
+        "grace",
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"active": false}}),
+    )?;
+    let group = json!({"apiVersion": GROUP, "kind": "ScimGroup", "metadata": {"name": "grace", "namespace": NAMESPACE},
+        "spec": {"connectionRef": {"name": "scim"}, "displayName": "Grace"}});
+    change.write(&BOTH, &group)?;
+    let (found, _, _) = change.plan()?;
+    ensure!(found["users"] == json!({"archive": 1}), "{found}");
+    let due = json!({"users": {"archive": 1}, "groups": {"create": 1}});
+    ensure!(found["due"] == due, "{found}");
+    let grace = found["steps"].as_array().into_iter().flatten();
+    let grace = grace
+        .filter(|step| step["name"] == "grace" && step["due"].is_null())
+        .count();
+    ensure!(grace == 1, "the user is edited, the group is not: {found}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_the_change_reads_otherwise_is_read_anew() -> Result<()> {
+    let change = Change::new(Faults::default()).await?;
+    change.simulator.insert_user(
+        json!({"userName": "ada@example.com", "externalId": "hr-ada", "active": true,
+        "name": {"givenName": "ada", "familyName": "B"}, "title": "Engines",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "Engines"}}),
+    );
+    let person = json!({"spec": {"enterprise": {"department": "Engines"}}});
+    change.person(&BOTH, "ada", person)?;
+    let (found, _, _) = change.plan()?;
+    ensure!(found["users"] == json!({"nothing": 1}), "{found}");
+    let elsewhere = json!([{"attribute": "department", "path": "nickName"}]);
+    change.connection_on(&["after"], "scim", json!({"attributeMapping": elsewhere}))?;
+    let (found, _, _) = change.plan()?;
+    ensure!(
+        steps(&found) == ["update ScimUser/ada department"],
+        "{found}"
     );
     Ok(())
 }

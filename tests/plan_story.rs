@@ -5,6 +5,8 @@
 
 #[path = "plan_story/before.rs"]
 mod before;
+#[path = "plan_story/pruned.rs"]
+mod pruned;
 #[path = "plan_story/repository.rs"]
 mod repository;
 mod support;
@@ -13,7 +15,7 @@ use std::path::Path;
 use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
-use repository::{apply, edit, export, read, write};
+use repository::{apply, connection, edit, export, leads_to, read, write};
 use scim_operator_harness::scratch::Scratch;
 use serde_json::{Value, json};
 use support::company::{self, company};
@@ -186,17 +188,7 @@ async fn what_the_guard_would_hold_is_held_by_that_hash() -> Result<()> {
     ensure!(found["users"]["hold"] == 3, "{found}");
     ensure!(found["held"]["hash"] == held.hash, "{found} {held:?}");
     // Also where more may go from now on: a person has to say so.
-    let get = [
-        "get",
-        "scimconnection",
-        "scim",
-        "-n",
-        NAMESPACE,
-        "-o",
-        "json",
-    ];
-    let mut connection: Value = serde_json::from_str(&scene.rig.plane.kubectl(&get).await?)?;
-    connection["metadata"] = json!({"name": "scim", "namespace": NAMESPACE});
+    let mut connection = connection(&scene).await?;
     connection["spec"]["deprovisionGuard"] = json!({"minimum": 100});
     write(&folder, &connection)?;
     let (found, _) = plan(&scene, &[path]).await?;
@@ -215,12 +207,7 @@ async fn without_a_cluster_people_are_known_by_their_mark() -> Result<()> {
     let folder = scratch.join("repository");
     std::fs::create_dir(&folder)?;
     export(&scene, &folder).await?;
-    let connection = json!({
-        "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
-        "metadata": {"name": "scim", "namespace": NAMESPACE},
-        "spec": {"endpoint": scene.proxy.url(), "insecure": true, "tokenSecretRef": {"name": "scim", "key": "token"}},
-    });
-    write(&folder, &connection)?;
+    write(&folder, &leads_to(&scene.proxy.url()))?;
     edit(&folder, &company::person(1), |spec| {
         spec["enterprise"] = json!({"department": "Analysis"})
     })?;
@@ -281,11 +268,7 @@ async fn manifests_lead_the_token_nowhere_and_say_nothing_that_is_obeyed() -> Re
     std::fs::create_dir(&folder)?;
     export(&scene, &folder).await?;
     let path = folder.to_str().unwrap();
-    let mut connection = json!({
-        "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
-        "metadata": {"name": "scim", "namespace": NAMESPACE},
-        "spec": {"endpoint": thief.base_url(), "insecure": true, "tokenSecretRef": {"name": "scim", "key": "token"}},
-    });
+    let mut connection = leads_to(&thief.base_url());
     write(&folder, &connection)?;
     let output = scim(&scene, &["plan", path, "-n", NAMESPACE]).await?;
     ensure!(output.status.code() == Some(2), "{}", told(&output));
@@ -441,102 +424,6 @@ async fn by_policy_an_account_is_deleted_and_another_taken_over() -> Result<()> 
     ensure!(
         scene.simulator.users().len() == 2,
         "one is deleted, none is made"
-    );
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_is_pruned_is_said_by_labels_and_by_the_annotations_of_the_tools() -> Result<()> {
-    let scene = company(5).await?;
-    let person = company::person;
-    let kubectl = async |words: &[&str]| scene.rig.plane.kubectl(words).await;
-    for number in 0..4 {
-        let label = [
-            "label",
-            "scimuser",
-            &person(number),
-            "-n",
-            NAMESPACE,
-            "of=people",
-        ];
-        kubectl(&label).await?;
-    }
-    for (number, annotation) in [
-        (2, "kustomize.toolkit.fluxcd.io/prune=Disabled"),
-        (
-            3,
-            "argocd.argoproj.io/sync-options=Validate=false, Prune=false",
-        ),
-    ] {
-        let annotate = [
-            "annotate",
-            "scimuser",
-            &person(number),
-            "-n",
-            NAMESPACE,
-            annotation,
-        ];
-        kubectl(&annotate).await?;
-    }
-    let scratch = Scratch::create()?;
-    let get = [
-        "get",
-        "scimconnection",
-        "scim",
-        "-n",
-        NAMESPACE,
-        "-o",
-        "json",
-    ];
-    let mut connection: Value = serde_json::from_str(&kubectl(&get).await?)?;
-    connection["metadata"] = json!({"name": "scim", "namespace": NAMESPACE});
-    write(scratch.path(), &connection)?;
-    let path = scratch.path().to_str().unwrap();
-    let (found, _) = plan(&scene, &[path, "--prune"]).await?;
-    ensure!(
-        steps(&found).is_empty(),
-        "nobody is named in the namespace: {found}"
-    );
-    let by_label = [path, "--prune", "--prune-selector", "of=people"];
-    let (found, code) = plan(&scene, &by_label).await?;
-    let expected = [
-        "archive ScimUser/user-000 active",
-        "archive ScimUser/user-001 active",
-    ];
-    ensure!(steps(&found) == expected && code == 0, "{code} {found}");
-    let by_another = [path, "--prune", "--prune-selector", "of=people,and=more"];
-    let (found, _) = plan(&scene, &by_another).await?;
-    ensure!(steps(&found).is_empty(), "{found}");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn labels_of_a_namespace_that_its_manifest_does_not_name_stay() -> Result<()> {
-    let scene = company(1).await?;
-    let by_labels = json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"scim": "yes"}}}});
-    scene.rig.edit_connection(by_labels).await?;
-    scene
-        .rig
-        .plane
-        .kubectl(&["create", "namespace", "hr"])
-        .await?;
-    let label = ["label", "namespace", "hr", "scim=yes", "keep=no"];
-    scene.rig.plane.kubectl(&label).await?;
-    let scratch = Scratch::create()?;
-    let folder = scratch.path();
-    let mut somebody = json!({"apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimUser",
-        "metadata": {"name": "ada", "namespace": "hr"}, "spec": support::person("ada@example.com")});
-    somebody["spec"]["connectionRef"] = json!({"name": "scim", "namespace": NAMESPACE});
-    write(folder, &somebody)?;
-    write(
-        folder,
-        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "hr", "labels": {"keep": "yes"}}}),
-    )?;
-    let (found, code) = plan(&scene, &[folder.to_str().unwrap()]).await?;
-    let lines = steps(&found);
-    ensure!(
-        lines.len() == 1 && lines[0].starts_with("create ScimUser/ada ") && code == 0,
-        "{code} {found}"
     );
     Ok(())
 }

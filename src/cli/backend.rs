@@ -245,12 +245,11 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file).map_err(|e| Failure::of(file.display().to_string(), e))
 }
 
-/// Whether the environment has a token.
-pub fn has_token_of_environment() -> bool {
-    std::env::var_os(TOKEN_VARIABLE).is_some_and(|value| !value.is_empty())
-}
-
-fn token_of_environment() -> Result<Option<SecretString>, Failure> {
+/// The token that the environment has, if it has one.
+///
+/// # Errors
+/// When it is no bearer token.
+pub fn token_of_environment() -> Result<Option<SecretString>, Failure> {
     let Some(value) = std::env::var_os(TOKEN_VARIABLE).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };

@@ -24,6 +24,21 @@ pub struct Outcome {
     pub undecided: bool,
 }
 
+impl Outcome {
+    /// In step, with that account if there is one.
+    pub fn in_step(id: Option<String>) -> Self {
+        Self {
+            state: State::InStep,
+            reason: Reason::Synced,
+            id,
+            archived: false,
+            retry_on_listing: false,
+            retry_soon: false,
+            undecided: false,
+        }
+    }
+}
+
 /// How something came out.
 pub trait CameOut {
     /// Whether the counts of the connection, and the groups of the user, see no difference: for which reason is

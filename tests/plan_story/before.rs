@@ -8,7 +8,7 @@ use scim_operator_harness::scratch::Scratch;
 use serde_json::{Value, json};
 
 use super::plan;
-use super::repository::{edit, export, read, write};
+use super::repository::{edit, export, leads_to, read, write};
 use crate::support::company::{company, person};
 use crate::support::plugin::{self, out, steps, told};
 use crate::support::scene::Scene;
@@ -28,12 +28,7 @@ impl Change {
         for folder in [&before, &after] {
             std::fs::create_dir(folder)?;
             export(scene, folder).await?;
-            let connection = json!({
-                "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
-                "metadata": {"name": "scim", "namespace": NAMESPACE},
-                "spec": {"endpoint": scene.proxy.url(), "insecure": true, "tokenSecretRef": {"name": "scim", "key": "token"}},
-            });
-            write(folder, &connection)?;
+            write(folder, &leads_to(&scene.proxy.url()))?;
         }
         Ok(Self {
             _scratch: scratch,

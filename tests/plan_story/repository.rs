@@ -23,6 +23,31 @@ pub async fn export(scene: &Scene, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The connection, as it would be declared.
+pub async fn connection(scene: &Scene) -> Result<Value> {
+    let get = [
+        "get",
+        "scimconnection",
+        "scim",
+        "-n",
+        NAMESPACE,
+        "-o",
+        "json",
+    ];
+    let mut connection: Value = serde_json::from_str(&scene.rig.plane.kubectl(&get).await?)?;
+    connection["metadata"] = json!({"name": "scim", "namespace": NAMESPACE});
+    Ok(connection)
+}
+
+/// A connection to there.
+pub fn leads_to(endpoint: &str) -> Value {
+    json!({
+        "apiVersion": "scim-operator.io/v1alpha1", "kind": "ScimConnection",
+        "metadata": {"name": "scim", "namespace": NAMESPACE},
+        "spec": {"endpoint": endpoint, "insecure": true, "tokenSecretRef": {"name": "scim", "key": "token"}},
+    })
+}
+
 pub fn write(folder: &Path, manifest: &Value) -> Result<()> {
     let name = manifest["metadata"]["name"].as_str().unwrap();
     std::fs::write(folder.join(format!("{name}.json")), manifest.to_string())?;

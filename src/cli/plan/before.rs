@@ -47,15 +47,19 @@ impl Declared {
 
     /// Takes away the users and groups that are not declared any more, and says what else is not.
     pub fn prune_undeclared(&mut self) {
-        if self.before.is_some() {
-            self.prune(&Prune {
-                labels: Default::default(),
-                everywhere: true,
-            });
-        }
         let Some(before) = &self.before else {
             return;
         };
+        let told = self.not_declared_any_more(before);
+        self.unseen.extend(told);
+        self.prune(&Prune {
+            labels: Default::default(),
+            everywhere: true,
+        });
+    }
+
+    /// What there was besides users and groups and is not any more, or is another, as sentences.
+    fn not_declared_any_more(&self, before: &Self) -> Vec<String> {
         let all = before.connections.keys().chain(self.connections.keys());
         let all: BTreeSet<&Key> = all.collect();
         let told = all.into_iter().filter_map(|key| {
@@ -79,13 +83,12 @@ impl Declared {
             };
             Some(format!("ScimConnection {}/{} {what}", key.0, key.1))
         });
-        let names: BTreeSet<String> = self.declared_namespaces.clone();
         let gone = before.namespaces.iter().map(ResourceExt::name_any);
-        let gone = gone.filter(|name| !names.contains(name)).map(|name| {
+        let gone = gone.filter(|name| !self.declared_namespaces.contains(name));
+        let gone = gone.map(|name| {
             format!("Namespace {name} is not declared any more, and counts as still there: who is deleted with a namespace is held for approval")
         });
-        let told: Vec<String> = told.chain(gone).collect();
-        self.unseen.extend(told);
+        told.chain(gone).collect()
     }
 
     /// What tells what came of the resources of a connection.

@@ -62,6 +62,13 @@ fn weight(action: Action) -> u8 {
     }
 }
 
+/// So that whoever is taken out is not among what is left out.
+fn by_weight<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<&'a Step> {
+    let mut steps: Vec<&Step> = steps.collect();
+    steps.sort_by_key(|step| weight(step.action));
+    steps
+}
+
 /// What a forge takes as one comment, cut at the end of a line where it is longer.
 fn cut(mut text: String, most: usize) -> String {
     if text.len() <= most {
@@ -111,8 +118,7 @@ fn one_markdown(
     if !preview.undeclared.is_empty() {
         let _ = writeln!(text, "- {}", escaped(&undeclared(preview, NAMED)));
     }
-    let mut steps: Vec<&Step> = preview.steps.iter().filter(|s| view.shows(s)).collect();
-    steps.sort_by_key(|step| weight(step.action));
+    let steps = by_weight(preview.steps.iter().filter(|step| view.shows(step)));
     if steps.is_empty() {
         return;
     }
@@ -188,6 +194,33 @@ mod tests {
             long.contains("a line\n\n</details>\n\nThe rest"),
             "it is closed"
         );
+    }
+
+    #[test]
+    fn whoever_is_taken_out_comes_before_whoever_is_changed() {
+        let step = |(number, action)| Step {
+            whose: Whose::User,
+            namespace: "hr".into(),
+            name: format!("{number}"),
+            action,
+            changes: Vec::new(),
+            members: Default::default(),
+            why: None,
+            is_due: false,
+        };
+        let all: Vec<Step> = Action::ALL
+            .into_iter()
+            .rev()
+            .enumerate()
+            .map(step)
+            .collect();
+        let sorted: Vec<Action> = by_weight(all.iter())
+            .iter()
+            .map(|step| step.action)
+            .collect();
+        let first = [Action::Hold, Action::Delete, Action::Archive];
+        assert_eq!(sorted[..3], first, "each as it came: {sorted:?}");
+        assert_eq!(sorted.len(), Action::ALL.len());
     }
 
     #[test]

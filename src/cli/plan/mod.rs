@@ -128,7 +128,7 @@ pub async fn run(access: &Access, arguments: Arguments) -> Result<Ended, Failure
         }));
     }
     let wanted = wanted(&arguments, &declared, &usual)?;
-    if backend::has_token_of_environment() {
+    if backend::token_of_environment()?.is_some() {
         declared.has_one_token(&wanted)?;
     }
     for key in &wanted {

@@ -27,10 +27,8 @@ const UNPROVEN: &str = "if the operator made the account, or took it over: here 
 /// When the connection cannot be worked with.
 pub async fn compared(mut given: Given, mut before: Before) -> Result<Preview, Trouble> {
     let stage = as_applied(&given, &before).await?;
-    let (users, groups) = (
-        same(&before.users, &given.users),
-        same(&before.groups, &given.groups),
-    );
+    let same_users = same(&before.users, &given.users);
+    let same_groups = same(&before.groups, &given.groups);
     let mut unproven = HashSet::new();
     if before.connection.spec.mode == Mode::Enforce {
         let known = Known::of(&stage).await?;
@@ -52,18 +50,19 @@ pub async fn compared(mut given: Given, mut before: Before) -> Result<Preview, T
     let mut preview = played(Stage::facing(given, Some(&seen)).await?).await?;
     let due: HashMap<_, &Step> = due.iter().map(|step| (step.name(), step)).collect();
     for step in &mut preview.steps {
-        if [Action::Archive, Action::Delete].contains(&step.action)
-            && step.whose == Whose::User
-            && unproven.contains(&Key::new(&*step.namespace, &*step.name))
-        {
-            step.why = Some(UNPROVEN.into());
-        }
         let key = Key::new(&*step.namespace, &*step.name);
         // Whoever edits a resource is told what becomes of it, be it what would become of it anyway.
-        let is_edited = !users.contains(&key) && !groups.contains(&key);
+        let untouched = match step.whose {
+            Whose::User => same_users.contains(&key),
+            Whose::Group => same_groups.contains(&key),
+        };
         step.is_due = step.action != Action::Nothing
-            && !is_edited
+            && untouched
             && due.get(&step.name()).is_some_and(|due| **due == *step);
+        let leaves = [Action::Archive, Action::Delete].contains(&step.action);
+        if leaves && step.whose == Whose::User && unproven.contains(&key) {
+            step.why.get_or_insert_with(|| UNPROVEN.into());
+        }
     }
     Ok(preview)
 }

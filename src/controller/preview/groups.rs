@@ -46,17 +46,9 @@ type Look = look::Look<Option<String>>;
 /// # Errors
 /// When the backend does not answer any more.
 pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
-    let home = stage.connection.key.clone();
-    let mut keys = stage.context.groups_index(|index| index.groups_of(&home));
-    keys.sort();
     let mut steps = Vec::new();
-    for key in keys {
-        let Some(group) = stage.context.group(&key) else {
-            continue;
-        };
-        let Some(pass) = pass(stage, &group, &key) else {
-            continue;
-        };
+    for (key, group) in stage.groups() {
+        let pass = pass(stage, &group, &key);
         let look = look_by(&pass, stage, &group).await?;
         let id = look.found.clone();
         let outcome = GroupOutcome {
@@ -71,19 +63,18 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
     Ok(steps)
 }
 
-pub(super) fn pass<'a>(stage: &'a Stage, group: &'a ScimGroup, key: &Key) -> Option<Pass<'a>> {
-    let home = &stage.connection.key;
-    Some(Pass {
+pub(super) fn pass<'a>(stage: &'a Stage, group: &'a ScimGroup, key: &Key) -> Pass<'a> {
+    Pass {
         key: key.clone(),
         uid: group.uid().unwrap_or_default(),
         before: stage.context.group_statuses.last(group),
         endpoint_hash: Some(names::endpoint_hash(&stage.object.spec.endpoint)),
         connection_spec: Some(stage.object.spec.clone()),
-        connection_key: home.clone(),
+        connection_key: stage.connection.key.clone(),
         group,
         context: &stage.context,
-        held: stage.context.post(home)?.held,
-    })
+        held: stage.held.clone(),
+    }
 }
 
 async fn look_by(pass: &Pass<'_>, stage: &Stage, group: &ScimGroup) -> Result<Look, Trouble> {

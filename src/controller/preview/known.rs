@@ -3,12 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::api::conditions::Reason;
 use crate::api::{ScimGroup, ScimGroupStatus, ScimUser, ScimUserStatus};
 use crate::controller::consider::{self, Considered};
 use crate::controller::group::consider::Considered as ConsideredGroup;
 use crate::controller::index::Key;
-use crate::controller::live::{Outcome, State};
+use crate::controller::live::Outcome;
 use crate::controller::outcome::is_the_connections;
 use crate::controller::preview::stage::Stage;
 use crate::controller::preview::{groups, users};
@@ -34,42 +33,28 @@ impl Known {
     /// # Errors
     /// When the backend does not answer any more.
     pub async fn of(stage: &Stage) -> Result<Self, Trouble> {
-        let home = &stage.connection.key;
         let mut known = Self {
             unproven: HashSet::new(),
             users: HashMap::new(),
             groups: HashMap::new(),
         };
-        let mut keys = stage.context.index(|index| index.members_of(home));
-        keys.sort();
-        for key in keys {
-            let Some(user) = stage.context.user(&key) else {
+        for (key, user) in stage.users() {
+            let pass = users::pass(stage, &user, &key);
+            let Some((status, mark)) = or_nobody(of_user(&pass, stage).await)? else {
                 continue;
             };
-            let Some(pass) = users::pass(stage, &user, &key) else {
-                continue;
-            };
-            let found = or_nobody(of_user(&pass, stage).await)?;
-            if let Some((status, mark)) = found {
-                note(stage, &key, &status);
-                let own = names::external_id(&stage.ready.owner_id, &key.namespace, &key.name);
-                let is_proven = user.spec.adopt.is_some() || mark == Some(own);
-                if !is_proven {
-                    known.unproven.insert(key.clone());
-                }
-                known.users.insert(key, status);
+            // Nobody who comes after is given the same account.
+            let outcome = Outcome::in_step(status.id.clone());
+            stage.connection.note(&key, Some(outcome));
+            let own = names::external_id(&stage.ready.owner_id, &key.namespace, &key.name);
+            if user.spec.adopt.is_none() && mark != Some(own) {
+                known.unproven.insert(key.clone());
             }
+            known.users.insert(key, status);
         }
         let (mut wanted, mut shows_members) = (HashMap::new(), false);
-        let mut keys = stage.context.groups_index(|index| index.groups_of(home));
-        keys.sort();
-        for key in keys {
-            let Some(group) = stage.context.group(&key) else {
-                continue;
-            };
-            let Some(pass) = groups::pass(stage, &group, &key) else {
-                continue;
-            };
+        for (key, group) in stage.groups() {
+            let pass = groups::pass(stage, &group, &key);
             let Some(found) = or_nobody(of_group(&pass, stage).await)? else {
                 continue;
             };
@@ -116,20 +101,6 @@ fn or_nobody<T>(found: Result<Option<T>, ScimError>) -> Result<Option<T>, Troubl
         Err(error) if is_the_connections(&error) => Err(trouble(&error)),
         found => Ok(found.unwrap_or_default()),
     }
-}
-
-/// Nobody who comes after is given the same account.
-fn note(stage: &Stage, key: &Key, status: &ScimUserStatus) {
-    let outcome = Outcome {
-        state: State::InStep,
-        reason: Reason::Synced,
-        id: status.id.clone(),
-        archived: false,
-        retry_on_listing: false,
-        retry_soon: false,
-        undecided: false,
-    };
-    stage.connection.note(key, Some(outcome));
 }
 
 /// Of whoever has an account, and the mark on it. That of a spec that breaks a rule is known by its mark alone.

@@ -2,8 +2,9 @@
 //!
 //! The stage is the operator's own (its context, its mirror of the backend, its guard) with everything in place that
 //! its watches would bring, and a client that only reads. On it each resource is judged, looked for and planned for by
-//! the very functions that the reconcilers act by; nothing here has an opinion. What only comes of an act is taken for
-//! done: whoever is created is a member with an id of our making, and whoever leaves is gone from the groups.
+//! the very functions that the reconcilers act by; nothing here has an opinion, but for what is taken for known where no
+//! cluster tells (`before`, `known`). What only comes of an act is taken for done: whoever is created is a member with an
+//! id of our making, and whoever leaves is gone from the groups.
 
 mod before;
 mod groups;

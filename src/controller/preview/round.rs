@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{ScimConnection, ScimUser};
 use crate::controller::index::Key;
-use crate::controller::live::{Outcome, State};
+use crate::controller::live::Outcome;
 use crate::controller::preview::stage::Stage;
 use crate::controller::preview::users::pass;
 use crate::controller::preview::{Action, Step, groups};
@@ -53,10 +53,10 @@ async fn decide(
     }
     let ask = |user: &ScimUser, action: Deprovisioning| {
         let key = Key::of(user);
-        let pass = pass(stage, user, &key)?;
+        let pass = pass(stage, user, &key);
         let ending = scope::of(pass.context, user);
         let scope = ending.map_or(Scope::Alone, |ending| ending.scope);
-        Some(guard::ask(&pass, &stage.connection, action, scope))
+        guard::ask(&pass, &stage.connection, action, scope)
     };
     let (held, new): (Vec<_>, Vec<_>) = leaving
         .iter()
@@ -77,9 +77,7 @@ async fn decide(
     guard::decide(&stage.object, &stage.context, &stage.connection, true).await;
     stage.connection.guard().persisted();
     for (at, user, action) in leaving {
-        let Some(answer) = ask(user, *action) else {
-            continue;
-        };
+        let answer = ask(user, *action);
         if answer != Answer::Go {
             let step = &mut steps[*at];
             let would = step.action.as_str();
@@ -115,15 +113,7 @@ fn is_done(stage: &mut Stage, step: &Step) {
     let key = Key::new(&*step.namespace, &*step.name);
     match step.action {
         Action::Create => {
-            let outcome = Outcome {
-                state: State::InStep,
-                reason: Reason::Synced,
-                id: Some(groups::planned(&key)),
-                archived: false,
-                retry_on_listing: false,
-                retry_soon: false,
-                undecided: false,
-            };
+            let outcome = Outcome::in_step(Some(groups::planned(&key)));
             stage.connection.note(&key, Some(outcome));
         }
         Action::Archive | Action::Delete | Action::Release => {

@@ -27,6 +27,7 @@ use crate::controller::listing::{list_groups, listing};
 use crate::controller::live::{Base, Connection, Phase, Ready};
 use crate::controller::memory::Memory;
 use crate::controller::preview::{Given, Statuses};
+use crate::controller::roster::Held;
 use crate::controller::trouble::Trouble;
 use crate::controller::waking::Begun;
 use crate::controller::watched::Watched;
@@ -43,6 +44,7 @@ pub struct Stage {
     pub ready: Ready,
     pub object: ScimConnection,
     pub memory: Memory,
+    pub held: Held,
     pub users: reflector::store::Writer<KeptUser>,
     /// Whose an account was that counts as parted with, by its id.
     pub left: HashMap<String, Key>,
@@ -111,6 +113,24 @@ impl Stage {
         Self::facing(given, None).await
     }
 
+    /// The connection's users, in the order of their keys. Each is opened when it comes.
+    pub fn users(&self) -> impl Iterator<Item = (Key, Arc<ScimUser>)> {
+        let home = &self.connection.key;
+        let mut keys = self.context.index(|index| index.members_of(home));
+        keys.sort();
+        let opened = |key: Key| Some((key.clone(), self.context.user(&key)?));
+        keys.into_iter().filter_map(opened)
+    }
+
+    /// Its groups, likewise.
+    pub fn groups(&self) -> impl Iterator<Item = (Key, Arc<ScimGroup>)> {
+        let home = &self.connection.key;
+        let mut keys = self.context.groups_index(|index| index.groups_of(home));
+        keys.sort();
+        let found = |key: Key| Some((key.clone(), self.context.group(&key)?));
+        keys.into_iter().filter_map(found)
+    }
+
     /// What was read of the backend, and what was learned of it since.
     pub fn seen(&self) -> Seen {
         let side = self.connection.group_side();
@@ -150,7 +170,10 @@ impl Stage {
                 .unwrap_or_else(PoisonError::into_inner);
             roster.appears(&key)
         };
-        let connection = connection.ok_or_else(|| unknown("nobody works on this connection"))?;
+        let post = context.post(&key);
+        let (Some(connection), Some(post)) = (connection, post) else {
+            return Err(unknown("nobody works on this connection"));
+        };
         connection.set_spec(object.spec.clone());
         connection_status::remember(&object, &connection);
         // A plan that is held is not taken up as after a restart, when nobody is let go before it is whole again: the
@@ -201,6 +224,7 @@ impl Stage {
             ready,
             object,
             memory,
+            held: post.held,
             users: writer,
             capabilities,
             left: HashMap::new(),

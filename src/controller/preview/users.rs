@@ -1,7 +1,5 @@
 //! What would be done for users: one look at each, then the guard decides on all who would leave.
 
-use std::sync::Arc;
-
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -78,19 +76,14 @@ impl Look {
 /// # Errors
 /// When the backend does not answer any more.
 pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
-    let home = stage.connection.key.clone();
-    let mut keys = stage.context.index(|index| index.members_of(&home));
-    keys.sort();
     let (mut steps, mut again) = (vec![], vec![]);
     let mut first = Round::default();
-    for key in keys {
-        let Some((user, look)) = look_at(stage, &key).await? else {
-            continue;
-        };
-        first.take(steps.len(), user, look.found.asks);
+    for (key, user) in stage.users() {
+        let look = look_at(stage, &user, &key).await?;
         if look.found.depends {
             again.push((steps.len(), key.clone()));
         }
+        first.take(steps.len(), user, look.found.asks);
         steps.push(look.step(Whose::User, &key));
     }
     first.end(stage, &mut steps).await;
@@ -100,9 +93,10 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
         if steps[at].action == Action::Hold {
             continue;
         }
-        let Some((user, look)) = look_at(stage, &key).await? else {
+        let Some(user) = stage.context.user(&key) else {
             continue;
         };
+        let look = look_at(stage, &user, &key).await?;
         second.take(at, user, look.found.asks);
         steps[at] = look.step(Whose::User, &key);
     }
@@ -110,30 +104,24 @@ pub async fn steps(stage: &mut Stage) -> Result<Vec<Step>, Trouble> {
     Ok(steps)
 }
 
-async fn look_at(stage: &Stage, key: &Key) -> Result<Option<(Arc<ScimUser>, Look)>, Trouble> {
-    let Some(user) = stage.context.user(key) else {
-        return Ok(None);
-    };
-    let Some(pass) = pass(stage, &user, key) else {
-        return Ok(None);
-    };
+async fn look_at(stage: &Stage, user: &ScimUser, key: &Key) -> Result<Look, Trouble> {
+    let pass = pass(stage, user, key);
     let look = look_by(&pass, stage).await?;
     note(&pass, stage, &look);
-    Ok(Some((user, look)))
+    Ok(look)
 }
 
-pub(super) fn pass<'a>(stage: &'a Stage, user: &'a ScimUser, key: &Key) -> Option<Pass<'a>> {
-    let held = stage.context.post(&stage.connection.key)?.held;
-    Some(Pass {
+pub(super) fn pass<'a>(stage: &'a Stage, user: &'a ScimUser, key: &Key) -> Pass<'a> {
+    Pass {
         user,
         key: key.clone(),
         uid: user.uid().unwrap_or_default(),
         before: stage.context.user_statuses.last(user),
         endpoint_hash: Some(names::endpoint_hash(&stage.object.spec.endpoint)),
         context: &stage.context,
-        held,
+        held: stage.held.clone(),
         seen_stale: false.into(),
-    })
+    }
 }
 
 /// Whether the connection lets its namespace in.
@@ -147,17 +135,14 @@ pub(super) fn is_let_in(pass: &Pass<'_>, stage: &Stage) -> bool {
 fn note(pass: &Pass<'_>, stage: &Stage, look: &Look) {
     let account = look.found.account.as_ref();
     let id = account.map(|account| account.id.clone());
+    let id = id.or_else(|| pass.recorded().map(str::to_owned));
     let outcome = Outcome {
         state: look.found.state,
-        reason: Reason::Synced,
-        id: id.or_else(|| pass.recorded().map(str::to_owned)),
         archived: account.map_or_else(
             || report::was_archived(pass),
             |account| account.active == Some(false),
         ),
-        retry_on_listing: false,
-        retry_soon: false,
-        undecided: false,
+        ..Outcome::in_step(id)
     };
     stage.connection.note(&pass.key, Some(outcome));
 }
