@@ -8,19 +8,21 @@
 mod markdown;
 #[path = "status_story/person.rs"]
 mod person;
+#[path = "status_story/steered.rs"]
+mod steered;
 mod support;
 
 use anyhow::{Context as _, Result, ensure};
-use kube::api::DeleteParams;
-use person::{Person, Ran};
+use person::Person;
 use reqwest::Method;
-use scim_operator::api::{ANNOTATION_APPROVE_PLAN, ScimConnection, ScimUser};
+use scim_operator::api::{ANNOTATION_APPROVE_PLAN, ScimConnection};
 use scim_operator::cli::cluster::Cluster;
 use scim_operator::cli::kinds::Target;
 use scim_operator::cli::objects;
 use scim_operator_harness::proxy::{Canned, Matcher};
 use scim_operator_harness::wait;
 use serde_json::{Value, json};
+use steered::{is_abandoned, is_steered, without_rights};
 use support::company::{Scene, person as user};
 use support::{DEADLINE, NAMESPACE, scene};
 
@@ -316,114 +318,6 @@ async fn is_approved(scene: &Scene, steward: &Person, hash: &str) -> Result<()> 
     Ok(())
 }
 
-/// Suspended and resumed, with a warning where Git would undo it; looked at again, and waited for.
-async fn is_steered(scene: &Scene, steward: &Person) -> Result<()> {
-    // Whatever changes what becomes of people is asked about.
-    let unasked = steward.runs(&["suspend", "sconn/scim"]).await?;
-    ensure!(
-        unasked.code == 2
-            && unasked.err.contains("keeps their access")
-            && unasked.err.contains("--yes"),
-        "{unasked:?}"
-    );
-    let declined = steward.answers(&["suspend", "sconn/scim"], "n\n").await?;
-    ensure!(
-        declined.code == 1 && declined.err.contains("nothing was done"),
-        "{declined:?}"
-    );
-    let seen = steward.runs(&["status", "scim"]).await?;
-    ensure!(!seen.out.contains("suspended"), "{seen:?}");
-    let suspended = steward.runs(&["suspend", "sconn/scim", "--yes"]).await?;
-    ensure!(
-        suspended.code == 0 && suspended.err.is_empty(),
-        "{suspended:?}"
-    );
-    scene
-        .rig
-        .connection_is("Ready", "False", "Suspended")
-        .await?;
-    let seen = steward.runs(&["status", "scim"]).await?;
-    ensure!(seen.code == 1 && seen.out.contains("suspended"), "{seen:?}");
-    let again = steward.runs(&["suspend", "scimconnections/scim"]).await?;
-    ensure!(again.out.contains("already"), "{again:?}");
-    let resumed = steward
-        .answers(&["resume", "sconn/scim"], "y\n")
-        .await?
-        .well()?;
-    ensure!(
-        resumed.err.contains("as far as the guard allows"),
-        "{resumed:?}"
-    );
-    let declined = steward.answers(&["reconcile", "scim"], "n\n").await?;
-    ensure!(
-        declined.code == 1
-            && declined.err.contains("Reconcile now?")
-            && declined.err.contains("nothing was done"),
-        "{declined:?}"
-    );
-    let agreed = steward
-        .answers(&["reconcile", "scim"], "y\n")
-        .await?
-        .well()?;
-    ensure!(agreed.err.contains(": asked"), "{agreed:?}");
-    let waited = ["reconcile", "scim", "--wait"];
-    let waited = steward.runs(&waited).await?.well()?;
-    ensure!(waited.out.contains("Ready=True Connected"), "{waited:?}");
-
-    let labels = json!({"kustomize.toolkit.fluxcd.io/name": "people"});
-    scene.rig.label(&user(5), labels).await?;
-    let target = format!("su/{}", user(5));
-    let suspend = ["suspend", &target, "--yes"];
-    let warned = steward.runs(&suspend).await?.well()?;
-    ensure!(
-        warned.err.contains("Flux's Kustomization people"),
-        "{warned:?}"
-    );
-    scene
-        .rig
-        .user_is(&user(5), "Ready", "False", "Suspended")
-        .await?;
-
-    let both = ["reconcile", "su/user-006", "scimuser/user-007", "--wait"];
-    let both = steward.runs(&both).await?.well()?;
-    ensure!(both.out.matches("Ready=True").count() == 2, "{both:?}");
-    let invalid = steward.runs(&["reconcile", "su/eve", "--wait"]).await?;
-    ensure!(
-        invalid.code == 1 && invalid.out.contains("Ready=False Invalid"),
-        "{invalid:?}"
-    );
-    Ok(())
-}
-
-/// A deletion that waits goes, and the account stays as it is.
-async fn is_abandoned(scene: &Scene, steward: &Person) -> Result<()> {
-    let name = user(5);
-    let target = format!("su/{name}");
-    let alive = steward.runs(&["abandon", &target, "--yes"]).await?;
-    ensure!(
-        alive.code == 1 && alive.err.contains("not being deleted"),
-        "{alive:?}"
-    );
-    let users = scene.rig.users();
-    users.delete(&name, &DeleteParams::default()).await?;
-    let declined = steward.answers(&["abandon", &target], "yes\n").await?;
-    ensure!(
-        declined.code == 1 && declined.err.contains("AS IT IS"),
-        "{declined:?}"
-    );
-    let there: Option<ScimUser> = users.get_opt(&name).await?;
-    ensure!(there.is_some(), "it went without the word");
-    let done = steward
-        .answers(&["abandon", &target], &format!("{name}\n"))
-        .await?;
-    ensure!(done.code == 0 && done.out.contains("abandoned"), "{done:?}");
-    scene.gone(5..6).await?;
-    let account = scene.simulator.user_by_name("user-005@example.com");
-    let account = account.context("the account is gone")?;
-    ensure!(account["active"] == true, "{account}");
-    Ok(())
-}
-
 /// What changes is one line where no terminal is, and a screen drawn anew where one is; Ctrl-C ends both well.
 async fn is_followed(scene: &Scene, steward: &Person) -> Result<()> {
     let mut log = steward.follows(&["status", "scim", "--watch"])?;
@@ -469,65 +363,6 @@ async fn is_completed(steward: &Person) -> Result<()> {
         ensure!(
             completed.out.lines().any(|line| line == candidate),
             "{words:?}: {completed:?}"
-        );
-    }
-    Ok(())
-}
-
-/// Whoever lacks a right is told which.
-async fn without_rights(scene: &Scene) -> Result<()> {
-    let plane = &scene.rig.plane;
-    let viewer = Person::with_role(plane, "viewer", Some("scim-viewer")).await?;
-    viewer.runs(&["status", "scim"]).await?.well()?;
-    // Whoever may read alone, and has a token, may plan.
-    let token = [
-        ("SCIM_TOKEN", support::TOKEN),
-        ("ALLOW_LOCAL_ENDPOINTS", "true"),
-    ];
-    let planned = viewer.runs_with(&["plan", "-o", "json"], &token).await?;
-    let plan: Value = serde_json::from_str(&planned.out).context(format!("{planned:?}"))?;
-    ensure!(
-        plan["connections"][0]["accounts"].as_u64() > Some(0),
-        "{plan}"
-    );
-    for command in [
-        vec!["reconcile", "scim"],
-        vec!["suspend", "su/user-006", "--yes"],
-        vec!["abandon", "su/user-006", "--force", "--yes"],
-    ] {
-        let refused = viewer.runs(&command).await?;
-        ensure!(
-            refused.code == 2 && refused.err.contains("you may not patch scim"),
-            "{command:?}: {refused:?}"
-        );
-    }
-    let stranger = Person::with_role(plane, "stranger", None).await?;
-    for (command, right) in [
-        (
-            vec!["status"],
-            "list scimconnections.scim-operator.io in the namespace identity",
-        ),
-        (
-            vec!["status", "-A"],
-            "list scimconnections.scim-operator.io in all namespaces",
-        ),
-        (
-            vec!["status", "scim"],
-            "get scimconnections.scim-operator.io in the namespace identity",
-        ),
-        (
-            vec!["approve", "scim"],
-            "get scimconnections.scim-operator.io in the namespace identity",
-        ),
-        (
-            vec!["resume", "sg/x"],
-            "get scimgroups.scim-operator.io in the namespace identity",
-        ),
-    ] {
-        let Ran { code, err, .. } = stranger.runs(&command).await?;
-        ensure!(
-            code == 2 && err.contains(&format!("you may not {right}")),
-            "{command:?}: {code} {err}"
         );
     }
     Ok(())
